@@ -1,0 +1,1 @@
+"""The commands; formats results for people, and as `--json` for programs."""

@@ -1,0 +1,47 @@
+"""The one tree of errors. A message says what happened, to what, and what to do about it."""
+
+from __future__ import annotations
+
+
+class OrchestratorError(Exception):
+    """Every error that this package raises on purpose; the command line prints it without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(OrchestratorError):
+    """The configuration can't be used; the diagnostics were reported already or are the message."""
+
+    exit_code = 2
+
+
+class UnitError(OrchestratorError, ValueError):
+    """A duration or size that can't be read."""
+
+
+class TriggerError(OrchestratorError, ValueError):
+    """A schedule that can't be read or can never fire. `hint` says how to mend it."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class PluginError(OrchestratorError):
+    """A callable that can't be found, imported or called as asked."""
+
+
+class StoreError(OrchestratorError):
+    """The state database can't be opened, read or written."""
+
+    exit_code = 3
+
+
+class NotFoundError(OrchestratorError):
+    """A job, run or queue that doesn't exist."""
+
+    exit_code = 2
+
+
+class ConflictError(OrchestratorError):
+    """A request that the present state of a run or job refuses."""

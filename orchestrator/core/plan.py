@@ -1,0 +1,117 @@
+"""A checked configuration as plain frozen data: what the engine works from and what crosses process boundaries."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from orchestrator.core.policies import CatchUp, Isolation, Overlap, Retry
+from orchestrator.core.triggers import AfterTrigger, TimeTrigger
+
+DEFAULT_QUEUE = "default"
+TEMPLATE_KEY = "$template"
+"""A parameter value `{"$template": text}` is rendered by the worker just before the attempt, with `run` and `job`."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A named entry under `jobs:` with every default merged in."""
+
+    name: str
+    call: str
+    params: dict[str, Any] = {}
+    description: str = ""
+    triggers: tuple[TimeTrigger, ...] = ()
+    after: tuple[AfterTrigger, ...] = ()
+    on_start: bool = False
+    timezone: str = "UTC"
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    """0 is the default; higher goes first."""
+    isolation: Isolation = Isolation.PROCESS
+    retry: Retry = Retry()
+    timeout: timedelta | None = timedelta(minutes=5)
+    grace: timedelta = timedelta(seconds=5)
+    """Between asking an attempt to stop and killing its worker."""
+    deadline: timedelta | None = None
+    """For the whole run with all its attempts, from the moment it was due."""
+    overlap: Overlap = Overlap.SKIP
+    catch_up: CatchUp = CatchUp.LAST
+    catch_up_window: timedelta = timedelta(days=1)
+    concurrency: int | None = None
+    """Attempts of this job at once; none means no limit but the queue's."""
+    at_most_once: bool = False
+    memory_limit: int | None = None
+    """Bytes of the worker process; over it the attempt is killed and charged."""
+    log_limit: int = 2**20
+    enabled: bool = True
+    unusable: str | None = None
+    """Why the job can't run although the rest can: its plugin failed at import."""
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A named lane of runs."""
+
+    name: str
+    concurrency: int | None = None
+
+
+class Resource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A long-lived object: a worker calls `use(**options)` once and, at shutdown, its method `close`."""
+
+    name: str
+    use: str
+    options: dict[str, Any] = {}
+    """Written `with:` in YAML; values may be `{"$template": …}` when they hold secrets."""
+    close: str | None = None
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a secret comes from: exactly one of an environment variable or a file."""
+
+    env: str | None = None
+    file: str | None = None
+
+
+class Workers(msgspec.Struct, frozen=True, kw_only=True):
+    """How many worker processes, and when one is replaced."""
+
+    processes: int = 4
+    """The most processes for sync callables; they are started on demand."""
+    async_limit: int = 100
+    """Async attempts at once."""
+    threads: int = 16
+    """`isolation: thread` attempts at once."""
+    max_runs: int = 10_000
+    max_memory: int = 512 * 2**20
+    import_timeout: timedelta = timedelta(seconds=20)
+
+
+class PluginSources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where callables come from, in order: folders (absolute), modules or packages, and entry points.
+
+    `skip` names modules that failed or hung when the catalogue was read; workers don't import them.
+    """
+
+    folders: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole configuration. `root` is the folder of the main file: relative paths start there."""
+
+    path: str
+    root: str
+    timezone: str
+    jobs: dict[str, Job]
+    queues: dict[str, Queue] = {}
+    resources: dict[str, Resource] = {}
+    sources: PluginSources = PluginSources()
+    vars: dict[str, Any] = {}
+    secrets: dict[str, Secret] = {}
+    workers: Workers = Workers()
+    shutdown_grace: timedelta = timedelta(seconds=30)
+    files: tuple[str, ...] = ()
+    """Every file that was read, absolute; a reload watches them."""

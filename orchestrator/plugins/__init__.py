@@ -1,0 +1,1 @@
+"""The `@job` decorator, discovery, and the catalogue of callables with their signatures."""

@@ -1,0 +1,1 @@
+"""Durable state: tables, transitions and migrations. Knows nothing of configuration files or processes."""

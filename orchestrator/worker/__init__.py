@@ -1,0 +1,1 @@
+"""The process that runs user code: resources, context, log capture. Started as `python -m orchestrator.worker`."""

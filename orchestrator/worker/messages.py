@@ -1,0 +1,177 @@
+"""What the engine's process and a worker say to each other: msgpack structs, many to a frame.
+
+A frame is a 4-byte big-endian length and then a msgpack array of messages. JSON values only: nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from orchestrator.core.plan import PluginSources, Resource, Secret
+from orchestrator.core.policies import Isolation
+from orchestrator.core.runs import ErrorInfo, Outcome
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
+    """Common shape: an array that starts with the message's name."""
+
+
+class Setup(Message, frozen=True):
+    """First to a worker: what it is and everything that it needs to be warm."""
+
+    isolation: Isolation
+    sources: PluginSources
+    calls: tuple[str, ...]
+    """Every `call:` of the plan that runs in this isolation; resolved while warming up."""
+    resources: dict[str, Resource]
+    vars: dict[str, Any]
+    secrets: dict[str, Secret]
+    root: str
+    limit: int = 1
+    """Attempts at once: 1 in a process worker."""
+    max_runs: int = 10_000
+    max_memory: int = 512 * 2**20
+
+
+class Assignment(Message, frozen=True):
+    """An attempt to execute. `sequence` is the executor's own counter per worker, ascending from 1."""
+
+    run_id: int
+    attempt: int
+    number: int
+    job: str
+    call: str
+    params: dict[str, Any]
+    cause: str
+    fire_time: datetime | None
+    timezone: str
+    max_attempts: int
+    checkpoint: Any = None
+    log_limit: int = 2**20
+    sequence: int = 0
+
+
+class Cancel(Message, frozen=True):
+    """Ask a running attempt to stop: sets `Context.cancelled`, cancels the task or interrupts the main thread."""
+
+    run_id: int
+    attempt: int
+    reason: str
+
+
+class Stop(Message, frozen=True):
+    """Finish what runs, start nothing more, close the resources, exit."""
+
+
+class Ready(Message, frozen=True):
+    """The worker has imported its plugins. `problems` maps a `call` that can't be resolved to the reason."""
+
+    pid: int
+    problems: dict[str, str] = {}
+
+
+class Finished(Message, frozen=True):
+    """An attempt's end. Never sent twice for the same attempt."""
+
+    run_id: int
+    attempt: int
+    outcome: Outcome
+    started_at: datetime
+    finished_at: datetime
+    result: Any = None
+    error: ErrorInfo | None = None
+    retry_after: float | None = None
+    """Seconds that the callable asked for with `Retry(delay=…)`."""
+    give_up: bool = False
+    """The callable raised `GiveUp`: no further attempt."""
+    memory: int = 0
+    """Bytes of the worker's resident memory after the attempt; 0 where unknown."""
+
+
+class Logged(Message, frozen=True):
+    """Output of a running attempt."""
+
+    run_id: int
+    attempt: int
+    at: datetime
+    stream: str
+    text: str
+    level: str | None = None
+
+
+class Progressed(Message, frozen=True):
+    """What a callable said of its progress."""
+
+    run_id: int
+    attempt: int
+    done: int
+    total: int | None
+
+
+class Checkpointed(Message, frozen=True):
+    """Progress to hand to the run's next attempt."""
+
+    run_id: int
+    attempt: int
+    value: Any
+
+
+class Retiring(Message, frozen=True):
+    """The worker reached `max_runs` or `max_memory`: it takes nothing more and exits when told to stop."""
+
+    why: str
+
+
+ToWorker = Setup | Assignment | Cancel | Stop
+FromWorker = Ready | Finished | Logged | Progressed | Checkpointed | Retiring
+
+_LENGTH = struct.Struct(">I")
+MAX_FRAME = 64 * 2**20
+_encode = msgspec.msgpack.Encoder().encode
+_decode_to_worker = msgspec.msgpack.Decoder(list[ToWorker]).decode
+_decode_from_worker = msgspec.msgpack.Decoder(list[FromWorker]).decode
+
+
+def frame(messages: Iterable[ToWorker | FromWorker]) -> bytes:
+    """Encode messages as one frame."""
+    body = _encode(list(messages))
+    return _LENGTH.pack(len(body)) + body
+
+
+class Frames:
+    """Cuts a byte stream into bodies of frames. Raises `ValueError` on a length no honest peer sends."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take what arrived; give the bodies that are complete."""
+        buffer = self._buffer
+        buffer += data
+        bodies = []
+        start = 0
+        while len(buffer) - start >= 4:
+            (length,) = _LENGTH.unpack_from(buffer, start)
+            if length > MAX_FRAME:
+                raise ValueError(f"a frame of {length} bytes")
+            if len(buffer) - start - 4 < length:
+                break
+            bodies.append(bytes(buffer[start + 4 : start + 4 + length]))
+            start += 4 + length
+        del buffer[:start]
+        return bodies
+
+
+def to_worker(body: bytes) -> list[ToWorker]:
+    """Decode and check a frame that a worker received."""
+    return _decode_to_worker(body)
+
+
+def from_worker(body: bytes) -> list[FromWorker]:
+    """Decode and check a frame that a worker sent."""
+    return _decode_from_worker(body)
