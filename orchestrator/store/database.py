@@ -1,0 +1,78 @@
+"""How the state database is opened: an engine for writing, one for reading, and the durability asked of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from orchestrator.core.errors import StoreError
+from orchestrator.store.migrations import migrate
+
+BUSY_TIMEOUT_MS = 10_000
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    # A commit is on the disk before anybody hears of it; group commit makes that affordable.
+    "PRAGMA synchronous = FULL",
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
+    "PRAGMA cache_size = -8000",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA journal_size_limit = 67108864",
+)
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of an SQLite file."""
+    return f"sqlite:///{path}"
+
+
+class Database:
+    """Engines on one state database. SQLite writers take the write lock when they begin, so they never deadlock."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        if not self.url.drivername.startswith("sqlite"):
+            raise StoreError(f"{self.url.drivername!r} databases are not supported; use sqlite:///path/to/file.db")
+        self.path = Path(self.url.database or "").absolute()
+        self.writing = self._engine("BEGIN IMMEDIATE")
+        self.reading = self._engine("BEGIN")
+
+    def open(self, *, create: bool = True) -> None:
+        """Make the file and its folder (0700: parameters and logs may be private) and bring its tables up to date."""
+        if not create and not self.path.exists():
+            raise StoreError(f"no state database at {self.path}; `orchestrator run` makes it, or name one with --db")
+        try:
+            if not self.path.parent.exists():
+                self.path.parent.mkdir(parents=True, mode=0o700)
+            if not self.path.exists():
+                self.path.touch(mode=0o600)
+            migrate(self.writing)
+        except OSError as error:
+            raise StoreError(f"can't make the state database {self.path}: {error.strerror}") from error
+        except DBAPIError as error:
+            raise StoreError(f"can't open the state database {self.path}: {error.orig}") from error
+
+    def close(self) -> None:
+        """Close every connection; the last one to close checkpoints the write-ahead log into the file."""
+        self.reading.dispose()
+        self.writing.dispose()
+
+    def _engine(self, begin: str) -> Engine:
+        engine = create_engine(self.url, poolclass=NullPool, connect_args={"check_same_thread": False})
+        event.listen(engine, "connect", _configure)
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+
+def _configure(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are ours: the driver must not begin any of its own
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)

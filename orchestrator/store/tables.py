@@ -1,0 +1,184 @@
+"""The tables: what is durable, and which index serves which transition."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    and_,
+)
+
+from orchestrator.core.runs import ACTIVE, RunState
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime, kept as whole microseconds since 1970 UTC: exact, comparable, the same in every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value as text; Python's None is SQL's NULL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else msgspec.json.encode(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else msgspec.json.decode(value)
+
+
+# SQLite numbers rows itself only in a column of the exact type INTEGER.
+_Id = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData()
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("job", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("isolation", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("fire_time", Instant),
+    Column("parent_id", BigInteger),
+    Column("params", Json),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("uncharged", Integer, nullable=False, default=0),
+    Column("owner", BigInteger),
+    Column("started_at", Instant),
+    Column("finished_at", Instant),
+    Column("deadline_at", Instant),
+    Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("reason", Text),
+    Column("result", Json),
+    Column("progress_done", BigInteger),
+    Column("progress_total", BigInteger),
+)
+
+_state = runs.c.state
+
+
+def _partial(name: str, *columns: Any, where: Any, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+_partial(
+    "runs_claimable",
+    runs.c.queue,
+    runs.c.isolation,
+    runs.c.priority.desc(),
+    runs.c.due_at,
+    runs.c.id,
+    where=_state == RunState.QUEUED.value,
+)
+_partial("runs_scheduled", runs.c.due_at, where=_state == RunState.SCHEDULED.value)
+_partial("runs_running", runs.c.owner, runs.c.queue, runs.c.job, where=_state == RunState.RUNNING.value)
+_partial("runs_active", runs.c.job, where=_state.in_(sorted(state.value for state in ACTIVE)))
+_partial("runs_deadline", runs.c.deadline_at, where=and_(runs.c.deadline_at.is_not(None), runs.c.finished_at.is_(None)))
+_partial("runs_fire", runs.c.job, runs.c.fire_time, where=runs.c.fire_time.is_not(None), unique=True)
+_partial("runs_parent", runs.c.job, runs.c.parent_id, where=runs.c.parent_id.is_not(None), unique=True)
+Index("runs_history", runs.c.job, runs.c.id)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("owner", BigInteger, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant, nullable=False),
+    Column("worker_pid", Integer),
+    Column("error", Json),
+    sqlite_with_rowid=False,
+)
+
+logs = Table(
+    "logs",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("run_id", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("level", Text),
+    Column("text", Text, nullable=False),
+)
+Index("logs_run", logs.c.run_id, logs.c.id)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("value", Json, nullable=False),
+    Column("saved_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("trigger", Text, primary_key=True),
+    Column("fire_time", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("paused_at", Instant, nullable=False),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("wake_path", Text),
+    Column("started_at", Instant, nullable=False),
+    Column("heartbeat_at", Instant, nullable=False),
+    Column("lease_until", Instant, nullable=False),
+    Column("stopped_at", Instant),
+    Column("plan_path", Text, nullable=False),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)

@@ -1,0 +1,136 @@
+"""Who writes: one thread that gathers what is asked while the last commit is under way, and commits it as a group.
+
+A caller's future resolves only after the commit that holds its operation is on disk. An operation that fails is rolled
+back to its savepoint and fails alone. A commit that fails for want of disk or of a lock is tried again as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.core.errors import StoreError
+from orchestrator.store.database import Database
+
+T = TypeVar("T")
+Operation = Callable[[Connection], T]
+RETRY_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0)
+"""Seconds between tries of a commit that the disk or another process refuses; then its callers get `StoreError`."""
+MAX_GROUP = 64
+
+
+class _Request:
+    """An operation, and how its caller hears of its end."""
+
+    __slots__ = ("error", "future", "operation", "result")
+
+    def __init__(self, operation: Operation[Any], future: asyncio.Future[Any]) -> None:
+        self.operation = operation
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Writer:
+    """The one thread of a process that writes to the store. Made and used on an event loop."""
+
+    def __init__(self, database: Database, *, on_trouble: Callable[[str], None] = lambda _: None) -> None:
+        self._database = database
+        self._loop = asyncio.get_running_loop()
+        self._on_trouble = on_trouble
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
+        """Have `operation` run in the next group; its result arrives once the group is on disk.
+
+        An operation may run more than once, each time after a full rollback: it must touch nothing but the connection.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._requests.put(_Request(operation, future))
+        return future
+
+    async def close(self) -> None:
+        """Write what was submitted, then end the thread."""
+        self._requests.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _work(self) -> None:
+        connection = self._database.writing.connect()
+        try:
+            while group := self._gather():
+                self._commit(connection, group)
+                self._loop.call_soon_threadsafe(_settle, group)
+        finally:
+            connection.close()
+
+    def _gather(self) -> list[_Request]:
+        group: list[_Request] = []
+        request = self._requests.get()
+        while request is not None:
+            group.append(request)
+            if len(group) == MAX_GROUP or self._requests.empty():
+                return group
+            request = self._requests.get()
+        if group:
+            self._requests.put(None)
+        return group
+
+    def _commit(self, connection: Connection, group: list[_Request]) -> None:
+        for pause in (*RETRY_PAUSES, None):
+            try:
+                with connection.begin():
+                    for request in group:
+                        _perform(connection, request)
+            except DBAPIError as error:
+                if pause is None:
+                    failure = StoreError(f"the state database refuses to be written: {error.orig}")
+                    for request in group:
+                        request.error = failure
+                    return
+                self._on_trouble(str(error.orig))
+                time.sleep(pause)
+            else:
+                return
+
+
+def _perform(connection: Connection, request: _Request) -> None:
+    request.result = request.error = None
+    connection.exec_driver_sql("SAVEPOINT operation")
+    try:
+        request.result = request.operation(connection)
+    except DBAPIError as error:
+        if _is_environment(error):
+            raise
+        request.error = error
+        connection.exec_driver_sql("ROLLBACK TO operation")
+    except Exception as error:  # noqa: BLE001 - it is the caller's to handle, on the caller's side
+        request.error = error
+        connection.exec_driver_sql("ROLLBACK TO operation")
+    connection.exec_driver_sql("RELEASE operation")
+
+
+def _is_environment(error: DBAPIError) -> bool:
+    """Whether the disk, a lock or memory is at fault rather than the statement: then the whole group starts again."""
+    return type(error).__name__ == "OperationalError"
+
+
+def _settle(group: list[_Request]) -> None:
+    for request in group:
+        request.settle()
