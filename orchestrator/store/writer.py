@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,18 @@ Operation = Callable[[Connection], T]
 RETRY_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0)
 """Seconds between tries of a commit that the disk or another process refuses; then its callers get `StoreError`."""
 MAX_GROUP = 64
+_ENVIRONMENT_CODES = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
 
 
 class _Request:
@@ -127,8 +140,12 @@ def _perform(connection: Connection, request: _Request) -> None:
 
 
 def _is_environment(error: DBAPIError) -> bool:
-    """Whether the disk, a lock or memory is at fault rather than the statement: then the whole group starts again."""
-    return type(error).__name__ == "OperationalError"
+    """Whether the disk, a lock or memory is at fault rather than the statement: then the whole group starts again.
+
+    https://www.sqlite.org/rescode.html
+    """
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _ENVIRONMENT_CODES
 
 
 def _settle(group: list[_Request]) -> None:

@@ -1,0 +1,173 @@
+"""How runs come to be: all that are due at one instant, and the cursors of their triggers, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.core.plan import DEFAULT_QUEUE
+from orchestrator.core.policies import Isolation, Overlap
+from orchestrator.core.runs import Cause, RunState
+from orchestrator.store.chunks import chunked
+from orchestrator.store.states import CANCELLED, is_active, is_running
+from orchestrator.store.tables import counters, cursors, runs
+
+OVERLAP_REASON = "an earlier run of the job was not finished (overlap: skip)"
+REPLACED_REASON = "replaced by a newer fire (overlap: replace)"
+
+
+class NewRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run to create. One with a `skip_reason` is a record that a fire did not become work, and why."""
+
+    job: str
+    cause: Cause
+    created_at: datetime
+    due_at: datetime
+    queue: str = DEFAULT_QUEUE
+    isolation: Isolation = Isolation.PROCESS
+    priority: int = 0
+    fire_time: datetime | None = None
+    parent_id: int | None = None
+    params: dict[str, Any] | None = None
+    deadline_at: datetime | None = None
+    overlap: Overlap = Overlap.ALLOW
+    skip_reason: str | None = None
+
+
+class CursorMove(msgspec.Struct, frozen=True, kw_only=True):
+    """Every fire time of a trigger up to `fire_time` is dealt with."""
+
+    job: str
+    trigger: str
+    fire_time: datetime
+
+
+class Created(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a `NewRun`, in the order given. `id` is None where another engine had created the same fire."""
+
+    id: int | None
+    job: str
+    state: RunState
+
+
+def create_runs(connection: Connection, new: Sequence[NewRun], moves: Sequence[CursorMove] = ()) -> list[Created]:
+    """Create runs and move cursors. The same fire time of a job, or the same parent, never gives a second run."""
+    new_ids = _reserve_ids(connection, len(new))
+    known = _already_created(connection, new)
+    busy = _busy_jobs(connection, new)
+    rows: list[dict[str, Any]] = []
+    created: list[Created] = []
+    for run_id, run in zip(new_ids, new, strict=True):
+        if (run.job, run.fire_time) in known or (run.job, run.parent_id) in known:
+            created.append(Created(id=None, job=run.job, state=RunState.SKIPPED))
+            continue
+        state, reason = _first_state(run, busy)
+        if state is not RunState.SKIPPED:
+            if run.overlap is Overlap.REPLACE and run.job in busy:
+                _replace(connection, run.job, run.created_at)
+            busy.add(run.job)
+        if run.fire_time is not None:
+            known.add((run.job, run.fire_time))
+        rows.append(_row(run_id, run, state, reason))
+        created.append(Created(id=run_id, job=run.job, state=state))
+    if rows:
+        connection.execute(runs.insert(), rows)
+    if moves:
+        connection.execute(_move_cursor(connection), [msgspec.structs.asdict(move) for move in moves])
+    return created
+
+
+def _first_state(run: NewRun, busy: set[str]) -> tuple[RunState, str | None]:
+    if run.skip_reason is not None:
+        return RunState.SKIPPED, run.skip_reason
+    if run.overlap is Overlap.SKIP and run.job in busy:
+        return RunState.SKIPPED, OVERLAP_REASON
+    return (RunState.QUEUED if run.due_at <= run.created_at else RunState.SCHEDULED), None
+
+
+def _row(run_id: int, run: NewRun, state: RunState, reason: str | None) -> dict[str, Any]:
+    return {
+        "id": run_id,
+        "job": run.job,
+        "state": state.value,
+        "cause": run.cause.value,
+        "queue": run.queue,
+        "isolation": run.isolation.value,
+        "priority": run.priority,
+        "created_at": run.created_at,
+        "due_at": run.due_at,
+        "fire_time": run.fire_time,
+        "parent_id": run.parent_id,
+        "params": run.params,
+        "attempt": 0,
+        "uncharged": 0,
+        "cancel_requested": False,
+        "deadline_at": run.deadline_at,
+        "reason": reason,
+        "finished_at": run.created_at if state is RunState.SKIPPED else None,
+    }
+
+
+def _reserve_ids(connection: Connection, count: int) -> range:
+    """Short ids that a person can type, never used twice, even after the newest rows were deleted."""
+    statement = (
+        update(counters)
+        .where(counters.c.name == "runs")
+        .values(value=counters.c.value + count)
+        .returning(counters.c.value)
+    )
+    last: int = connection.execute(statement).scalar_one()
+    return range(last - count + 1, last + 1)
+
+
+def _already_created(connection: Connection, new: Iterable[NewRun]) -> set[tuple[str, datetime | int | None]]:
+    """Fires and parents that have their run. Served by `runs_fire` and `runs_parent`."""
+    fires = {(run.fire_time, run.job) for run in new if run.fire_time is not None}
+    parents = {(run.parent_id, run.job) for run in new if run.parent_id is not None}
+    known: set[tuple[str, datetime | int | None]] = set()
+    for column, wanted in ((runs.c.fire_time, fires), (runs.c.parent_id, parents)):
+        by_value: dict[Any, list[str]] = {}
+        for value, job in wanted:
+            by_value.setdefault(value, []).append(job)
+        for value, jobs in by_value.items():
+            for chunk in chunked(jobs):
+                found = connection.execute(select(runs.c.job).where(column == value, runs.c.job.in_(chunk)))
+                known.update((job, value) for (job,) in found)
+    return known
+
+
+def _busy_jobs(connection: Connection, new: Iterable[NewRun]) -> set[str]:
+    """Jobs, of those to which it matters, that have an unfinished run. Served by `runs_active`."""
+    asked = {run.job for run in new if run.overlap in (Overlap.SKIP, Overlap.REPLACE) and run.skip_reason is None}
+    busy: set[str] = set()
+    for chunk in chunked(sorted(asked)):
+        found = connection.execute(select(runs.c.job).where(is_active, runs.c.job.in_(chunk)).distinct())
+        busy.update(job for (job,) in found)
+    return busy
+
+
+def _replace(connection: Connection, job: str, now: datetime) -> None:
+    """Cancel what hasn't started; ask what runs to stop (its engine looks after being woken)."""
+    ours = and_(runs.c.job == job, is_active)
+    connection.execute(update(runs).where(ours, is_running).values(cancel_requested=True, reason=REPLACED_REASON))
+    connection.execute(
+        update(runs).where(ours, ~is_running).values(state=CANCELLED, finished_at=now, reason=REPLACED_REASON)
+    )
+
+
+def _move_cursor(connection: Connection) -> Any:
+    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(cursors).values(
+        job=bindparam("job"), trigger=bindparam("trigger"), fire_time=bindparam("fire_time")
+    )
+    # A cursor never goes back: an engine that was stopped for a while must not undo what another one did.
+    return insert.on_conflict_do_update(
+        index_elements=["job", "trigger"],
+        set_={"fire_time": insert.excluded.fire_time},
+        where=or_(cursors.c.fire_time < insert.excluded.fire_time),
+    )

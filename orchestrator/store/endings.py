@@ -1,0 +1,141 @@
+"""How attempts end: what becomes of the run, the attempt's record, and the runs that follow, in one transaction.
+
+Fenced: an ending counts only while its run is still running that very attempt for that very owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+
+from orchestrator.core.runs import Attempt, RunState
+from orchestrator.store.chunks import chunked
+from orchestrator.store.creation import Created, NewRun, create_runs
+from orchestrator.store.states import is_running
+from orchestrator.store.tables import Instant, attempts, checkpoints, runs
+
+CANCEL_REASON = "cancelled on request"
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that ended, and the state that its run goes to by the job's policy."""
+
+    run_id: int
+    attempt: int
+    state: RunState
+    record: Attempt | None
+    """None for an attempt that never started: it leaves no trace but a spent fence number."""
+    due_at: datetime | None = None
+    """When the run may start again; only for a state that isn't final."""
+    charged: bool = True
+    reason: str | None = None
+    result: Any = None
+    followers: tuple[NewRun, ...] = ()
+    """Runs that this end fires, should it be final and not refused; `parent_id` is filled in here."""
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written. `states` maps the ids of the runs that were still ours to their new states."""
+
+    states: dict[int, RunState]
+    created: list[Created]
+
+
+def settle(connection: Connection, owner: int, endings: Sequence[Ending], now: datetime) -> Settled:
+    """Write endings; those of attempts that are no longer this owner's are refused and absent from the result."""
+    ours = _still_ours(connection, owner, endings)
+    valid = [_obeying_cancel(ending, ours[ending.run_id][1]) for ending in endings if _matches(ours, ending)]
+    if not valid:
+        return Settled(states={}, created=[])
+    connection.execute(_UPDATE, [_run_values(ending, now) for ending in valid])
+    if records := [_attempt_values(ending.record) for ending in valid if ending.record is not None]:
+        connection.execute(attempts.insert(), records)
+    _drop_checkpoints(connection, [ending for ending in valid if ending.state is RunState.SUCCEEDED])
+    followers = [_child(run, ending.run_id) for ending in valid if ending.state.finished for run in ending.followers]
+    created = create_runs(connection, followers) if followers else []
+    return Settled(states={ending.run_id: ending.state for ending in valid}, created=created)
+
+
+def _still_ours(connection: Connection, owner: int, endings: Sequence[Ending]) -> dict[int, tuple[int, bool]]:
+    ours: dict[int, tuple[int, bool]] = {}
+    for chunk in chunked([ending.run_id for ending in endings]):
+        statement = (
+            select(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
+            .where(runs.c.id.in_(chunk), runs.c.owner == owner, is_running)
+            .with_for_update()
+        )
+        ours.update((run_id, (attempt, cancel)) for run_id, attempt, cancel in connection.execute(statement))
+    return ours
+
+
+def _matches(ours: dict[int, tuple[int, bool]], ending: Ending) -> bool:
+    return ending.run_id in ours and ours[ending.run_id][0] == ending.attempt
+
+
+def _obeying_cancel(ending: Ending, cancel_requested: bool) -> Ending:  # noqa: FBT001 - a column's value
+    """A run that somebody cancelled does not start again, whatever its retry policy says."""
+    if not cancel_requested or ending.state.finished:
+        return ending
+    reason = ending.reason or CANCEL_REASON
+    return msgspec.structs.replace(ending, state=RunState.CANCELLED, due_at=None, reason=reason, followers=())
+
+
+_UPDATE = (
+    update(runs)
+    .where(runs.c.id == bindparam("run_id"))
+    .values(
+        state=bindparam("new_state"),
+        owner=None,
+        # A final state keeps the instant at which the run was last due.
+        due_at=func.coalesce(bindparam("new_due_at", type_=Instant), runs.c.due_at),
+        uncharged=runs.c.uncharged + bindparam("uncharge"),
+        started_at=bindparam("new_started_at"),
+        finished_at=bindparam("new_finished_at"),
+        reason=bindparam("new_reason"),
+        result=bindparam("new_result"),
+    )
+)
+
+
+def _run_values(ending: Ending, now: datetime) -> dict[str, Any]:
+    final = ending.state.finished
+    return {
+        "run_id": ending.run_id,
+        "new_state": ending.state.value,
+        "new_due_at": ending.due_at,
+        "uncharge": 0 if ending.charged else 1,
+        "new_started_at": ending.record.started_at if ending.record else None,
+        "new_finished_at": (ending.record.finished_at if ending.record else now) if final else None,
+        "new_reason": ending.reason,
+        "new_result": ending.result,
+    }
+
+
+def _attempt_values(record: Attempt) -> dict[str, Any]:
+    return {
+        "run_id": record.run_id,
+        "attempt": record.attempt,
+        "number": record.number,
+        "outcome": record.outcome.value,
+        "owner": record.owner,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+        "worker_pid": record.worker_pid,
+        "error": record.error,
+    }
+
+
+def _drop_checkpoints(connection: Connection, endings: list[Ending]) -> None:
+    """Progress of work that is done; most runs never saved any."""
+    if connection.execute(select(checkpoints.c.run_id).limit(1)).first() is None:
+        return
+    for chunk in chunked([ending.run_id for ending in endings]):
+        connection.execute(delete(checkpoints).where(checkpoints.c.run_id.in_(chunk)))
+
+
+def _child(run: NewRun, parent_id: int) -> NewRun:
+    return msgspec.structs.replace(run, parent_id=parent_id)

@@ -1,0 +1,130 @@
+"""What there is to look at: runs, their attempts and logs, and how much waits where. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, func, select
+
+from orchestrator.core.errors import NotFoundError
+from orchestrator.core.plan import DEFAULT_QUEUE
+from orchestrator.core.runs import Attempt, LogLine, Run, RunState
+from orchestrator.store.chunks import chunked
+from orchestrator.store.states import is_active, is_running, literal
+from orchestrator.store.tables import attempts, cursors, logs, pauses, runs
+
+
+class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs to list, newest first. Empty fields don't filter; `since` and `until` bound `created_at`."""
+
+    jobs: Sequence[str] = ()
+    states: Sequence[RunState] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    before_id: int | None = None
+    limit: int = 50
+
+
+def list_runs(connection: Connection, wanted: RunFilter) -> list[Run]:
+    """Runs, newest first. Served by the primary key, or by `runs_history` for one job."""
+    statement = select(runs).order_by(runs.c.id.desc()).limit(wanted.limit)
+    if wanted.jobs:
+        statement = statement.where(runs.c.job.in_(wanted.jobs))
+    if wanted.states:
+        statement = statement.where(runs.c.state.in_([literal(state) for state in wanted.states]))
+    if wanted.since:
+        statement = statement.where(runs.c.created_at >= wanted.since)
+    if wanted.until:
+        statement = statement.where(runs.c.created_at < wanted.until)
+    if wanted.before_id:
+        statement = statement.where(runs.c.id < wanted.before_id)
+    return [_run(row) for row in connection.execute(statement).mappings()]
+
+
+def get_run(connection: Connection, run_id: int) -> Run:
+    """One run. Raises `NotFoundError`."""
+    row = connection.execute(select(runs).where(runs.c.id == run_id)).mappings().first()
+    if row is None:
+        raise NotFoundError(f"there is no run {run_id}; `orchestrator runs` lists them")
+    return _run(row)
+
+
+def get_runs(connection: Connection, run_ids: Collection[int]) -> dict[int, Run]:
+    """Those of the runs that exist, by id."""
+    found: dict[int, Run] = {}
+    for chunk in chunked(sorted(run_ids)):
+        rows = connection.execute(select(runs).where(runs.c.id.in_(chunk))).mappings()
+        found.update((row["id"], _run(row)) for row in rows)
+    return found
+
+
+def list_attempts(connection: Connection, run_id: int) -> list[Attempt]:
+    """The finished attempts of a run, oldest first."""
+    statement = select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.attempt)
+    return [msgspec.convert(dict(row), Attempt) for row in connection.execute(statement).mappings()]
+
+
+def list_logs(connection: Connection, run_id: int, *, after_id: int = 0) -> list[tuple[int, LogLine]]:
+    """The output of a run with each line's id, in order, later than `after_id`: what `logs -f` asks again and again."""
+    statement = select(logs).where(logs.c.run_id == run_id, logs.c.id > after_id).order_by(logs.c.id)
+    rows = connection.execute(statement).mappings()
+    return [(row["id"], msgspec.convert(dict(row), LogLine)) for row in rows]
+
+
+def last_runs(connection: Connection, jobs: Iterable[str]) -> dict[str, Run]:
+    """The newest run of each job that has one. Served by `runs_history`."""
+    newest: dict[str, Run] = {}
+    for chunk in chunked(sorted(jobs)):
+        latest = select(func.max(runs.c.id)).where(runs.c.job.in_(chunk)).group_by(runs.c.job)
+        rows = connection.execute(select(runs).where(runs.c.id.in_(latest))).mappings()
+        newest.update((row["job"], _run(row)) for row in rows)
+    return newest
+
+
+def paused_jobs(connection: Connection) -> dict[str, datetime]:
+    """Paused jobs, and since when."""
+    return {row.job: row.paused_at for row in connection.execute(select(pauses))}
+
+
+def read_cursors(connection: Connection) -> dict[tuple[str, str], datetime]:
+    """The fire time up to which each (job, trigger) is served."""
+    return {(job, trigger): at for job, trigger, at in connection.execute(select(cursors))}
+
+
+def count_active(connection: Connection) -> dict[tuple[str, RunState], int]:
+    """How many unfinished runs each queue has, by state."""
+    statement = select(runs.c.queue, runs.c.state, func.count()).where(is_active).group_by(runs.c.queue, runs.c.state)
+    return {(queue, RunState(state)): count for queue, state, count in connection.execute(statement)}
+
+
+def cancel_requests(connection: Connection, owner: int) -> list[tuple[int, int, str | None]]:
+    """Running attempts of this owner that somebody wants stopped: (run id, attempt, reason)."""
+    statement = select(runs.c.id, runs.c.attempt, runs.c.reason).where(
+        is_running, runs.c.owner == owner, runs.c.cancel_requested
+    )
+    return [(run_id, attempt, reason) for run_id, attempt, reason in connection.execute(statement)]
+
+
+def running_of(connection: Connection, owners: Collection[int], limit: int) -> list[Run]:
+    """Runs that these engines hold. Served by `runs_running`."""
+    statement = select(runs).where(is_running, runs.c.owner.in_(owners)).order_by(runs.c.id).limit(limit)
+    return [_run(row) for row in connection.execute(statement).mappings()]
+
+
+def active_queues(connection: Connection) -> set[str]:
+    """Queues that have unfinished runs, whether a plan declares them or not."""
+    names = connection.execute(select(runs.c.queue).where(is_active).distinct()).scalars()
+    return {DEFAULT_QUEUE, *names}
+
+
+def _run(row: RowMapping) -> Run:
+    fields: dict[str, Any] = {key: row[key] for key in _PLAIN}
+    done = row["progress_done"]
+    fields["progress"] = None if done is None else (done, row["progress_total"])
+    return msgspec.convert(fields, Run)
+
+
+_PLAIN = [name for name in Run.__struct_fields__ if name != "progress"]

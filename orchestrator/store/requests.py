@@ -1,0 +1,74 @@
+"""What people ask of runs and jobs: cancel, retry, pause, resume. Each is one transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.core.errors import ConflictError, NotFoundError
+from orchestrator.core.runs import RunState
+from orchestrator.store.endings import CANCEL_REASON
+from orchestrator.store.states import CANCELLED, QUEUED, is_active, is_running
+from orchestrator.store.tables import pauses, runs
+
+
+def cancel(connection: Connection, run_id: int, now: datetime) -> RunState:
+    """Cancel a run: at once if it hasn't started, else by asking its engine. Gives the state that it is left in.
+
+    Raises `NotFoundError`, or `ConflictError` for a run that is finished.
+    """
+    ours = runs.c.id == run_id
+    stopped = connection.execute(
+        update(runs).where(ours, is_active, ~is_running).values(state=CANCELLED, finished_at=now, reason=CANCEL_REASON)
+    )
+    if stopped.rowcount:
+        return RunState.CANCELLED
+    asked = connection.execute(update(runs).where(ours, is_running).values(cancel_requested=True))
+    if asked.rowcount:
+        return RunState.RUNNING
+    raise ConflictError(f"run {run_id} is {_state_of(connection, run_id)}: there is nothing to cancel")
+
+
+def retry(connection: Connection, run_id: int, now: datetime) -> None:
+    """Queue a finished run again, with all its attempts ahead of it; its earlier attempts stay in the history.
+
+    Raises `NotFoundError`, or `ConflictError` for a run that isn't finished.
+    """
+    again = connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id, ~is_active)
+        .values(
+            state=QUEUED,
+            due_at=now,
+            finished_at=None,
+            deadline_at=None,
+            cancel_requested=False,
+            reason=None,
+            result=None,
+            uncharged=runs.c.attempt,
+        )
+    )
+    if not again.rowcount:
+        raise ConflictError(f"run {run_id} is {_state_of(connection, run_id)}: only a finished run can be retried")
+
+
+def pause(connection: Connection, job: str, now: datetime) -> bool:
+    """Let nothing of the job start until it is resumed; its fires are recorded as skipped. False: it was paused."""
+    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(pauses).values(job=job, paused_at=now).on_conflict_do_nothing()
+    return bool(connection.execute(insert).rowcount)
+
+
+def resume(connection: Connection, job: str) -> bool:
+    """Undo `pause`. False: it wasn't paused."""
+    return bool(connection.execute(delete(pauses).where(pauses.c.job == job)).rowcount)
+
+
+def _state_of(connection: Connection, run_id: int) -> str:
+    state: str | None = connection.execute(select(runs.c.state).where(runs.c.id == run_id)).scalar()
+    if state is None:
+        raise NotFoundError(f"there is no run {run_id}; `orchestrator runs` lists them")
+    return state
