@@ -38,6 +38,8 @@ class CallableInfo(msgspec.Struct, frozen=True, kw_only=True):
     """It takes `**kwargs`: unknown parameters are fine."""
     doc: str = ""
     signature: str = ""
+    warnings: tuple[str, ...] = ()
+    """What works but probably not as meant, such as an annotation that can't be resolved."""
 
 
 class PluginProblem(msgspec.Struct, frozen=True, kw_only=True):

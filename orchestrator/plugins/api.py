@@ -6,8 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeVar, overload
 
-from pydantic import BeforeValidator
-
+from orchestrator.core.errors import PluginError
 from orchestrator.core.units import parse_duration, parse_size
 from orchestrator.plugins.context import Context
 
@@ -36,14 +35,24 @@ def job(function: Any = None, /, *, isolation: Literal["process", "thread"] | No
     process unless `isolation="thread"` says that they mostly wait. A job in YAML may override the isolation.
     """
     if callable(function):
-        setattr(function, MARK, JobMark(None, isolation))
-        return function
+        return _mark(function, JobMark(None, isolation))
+    if function is not None and not (isinstance(function, str) and function.strip() == function != ""):
+        raise PluginError(f"@job takes the callable's name as text, not {function!r}")
 
-    def mark(target: F) -> F:
-        setattr(target, MARK, JobMark(function, isolation))
-        return target
+    def decorate(target: F) -> F:
+        return _mark(target, JobMark(function, isolation))
 
-    return mark
+    return decorate
+
+
+def _mark(target: F, mark: JobMark) -> F:
+    if isinstance(target, type):
+        raise PluginError(f"@job marks functions, and {target.__qualname__} is a class")
+    try:
+        setattr(target, MARK, mark)
+    except AttributeError:
+        raise PluginError(f"@job can't mark {target!r}; mark a function that calls it") from None
+    return target
 
 
 class Retry(Exception):  # noqa: N818 - reads as the request that it is
@@ -58,16 +67,24 @@ class GiveUp(Exception):  # noqa: N818
     """Raise it to end the run as failed now, whatever attempts are left."""
 
 
-def _size(value: Any) -> Any:
-    return parse_size(value) if isinstance(value, str) else value
+class _Written:
+    """Lets pydantic read a value from text. pydantic is only imported by who validates, not by who annotates."""
+
+    def __init__(self, shown_as: str, parse: Callable[[str], Any]) -> None:
+        self.shown_as = shown_as
+        self._parse = parse
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+    def _read(self, value: Any) -> Any:
+        return self._parse(value) if isinstance(value, str) else value
 
 
-def _duration(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-Size = Annotated[int, BeforeValidator(_size)]
+Size = Annotated[int, _Written("Size", parse_size)]
 """A parameter in bytes that `params:` may write as `500MiB`."""
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, _Written("Duration", parse_duration)]
 """A parameter that `params:` may write as `1h30m`."""

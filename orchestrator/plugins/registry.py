@@ -1,0 +1,160 @@
+"""Which function does `call:` name? Registered names first, then any function that a dotted path leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+from orchestrator.core.catalogue import PluginProblem
+from orchestrator.plugins.api import MARK
+from orchestrator.plugins.failures import CallableError, did_you_mean
+from orchestrator.plugins.importing import Importer
+from orchestrator.plugins.refusals import place, refuse
+
+_MAX_SUGGESTIONS = 100
+"""Unknown names beyond this many get no suggestion: each costs a comparison with every known name."""
+
+
+class Registry:
+    """The callables of the imported plugins. Modules that only a `call` names are imported when it is resolved."""
+
+    def __init__(self, importer: Importer) -> None:
+        self._importer = importer
+        self._modules: dict[str, ModuleType] = {}
+        self._functions: dict[str, Any] = {}
+        self._homes: dict[str, str] = {}
+        self._twice: dict[str, str] = {}
+        self._resolved: dict[str, Callable[..., Any]] = {}
+        self._misses = 0
+
+    @property
+    def problems(self) -> list[PluginProblem]:
+        """What is wrong with plugins so far; it grows when `resolve` imports a module that fails."""
+        return self._importer.problems
+
+    @property
+    def registered(self) -> dict[str, Callable[..., Any]]:
+        """Everything that `@job` registered, by name; names that are registered twice are not among them."""
+        return {name: f for name, f in self._functions.items() if name not in self._twice}
+
+    def module_of(self, name: str) -> str:
+        """The plugin that registered a name."""
+        return self._homes.get(name, "")
+
+    def add_module(self, plugin: str, module: ModuleType) -> None:
+        """Take what `@job` marked in a plugin. `plugin` is its name in `call:`, which may differ from the module's."""
+        self._modules[plugin] = module
+        for name, function in _marked(plugin, module):
+            self.add(name, function, plugin)
+
+    def add(self, name: str, function: Any, plugin: str) -> None:
+        """Register a function. The same name for another function is a problem, and the name then means neither."""
+        earlier = self._functions.setdefault(name, function)
+        self._homes.setdefault(name, plugin)
+        if earlier is function:
+            return
+        file, line = place(function)
+        message = f"two functions are registered as {name!r}: {_at(earlier)} and {_at(function)}; rename one"
+        self._twice[name] = message
+        self._importer.problems.append(PluginProblem(module=plugin, message=message, file=file, line=line))
+
+    def resolve(self, call: str) -> Callable[..., Any]:
+        """The function that a job's `call` names. Raises `CallableError` with a hint; the answer is remembered."""
+        if (known := self._resolved.get(call)) is not None:
+            return known
+        if call in self._twice:
+            raise CallableError(self._twice[call])
+        target = self._functions[call] if call in self._functions else self._locate(call)
+        refuse(call, target)
+        self._resolved[call] = target
+        return target  # type: ignore[no-any-return]
+
+    def factory(self, use: str) -> Callable[..., Any]:
+        """What a resource's `use` names: a function, but also a class. Raises `CallableError`."""
+        target = self._functions[use] if use in self._functions else self._locate(use)
+        if not callable(target):
+            raise CallableError(f"{use!r} is not callable", "name a function or a class that makes the resource")
+        return target  # type: ignore[no-any-return]
+
+    def _locate(self, call: str) -> Any:
+        """Follow `package.module.function` or `package.module:function`, importing on the way."""
+        module_part, colon, attributes = call.partition(":")
+        steps = module_part.split(".")
+        if not all(part.isidentifier() for part in (*steps, *(attributes.split(".") if colon else ()))):
+            raise CallableError(f"{call!r} is not a callable's name", "write it like module.function")
+        if len(steps) == 1 and not colon:
+            raise self._unknown(call)
+        found: Any = self._modules.get(steps[0]) or self._importer.module(steps[0])
+        for step in steps[1:]:
+            found = self._step(call, found, step, only_modules=bool(colon))
+        for step in attributes.split(".") if colon else ():
+            found = self._step(call, found, step)
+        if found is None:
+            raise self._unknown(call)
+        return found
+
+    def _step(self, call: str, owner: Any, name: str, *, only_modules: bool = False) -> Any:
+        if owner is None:
+            raise self._unknown(call)
+        inner = getattr(owner, name, None)
+        is_package = isinstance(owner, ModuleType) and hasattr(owner, "__path__")
+        if is_package and (inner is None or (only_modules and not isinstance(inner, ModuleType))):
+            inner = self._importer.module(f"{owner.__name__}.{name}")
+        if inner is None:
+            raise self._unknown(call)
+        return inner
+
+    def _unknown(self, call: str) -> CallableError:
+        if (problem := self._importer.failed(call)) is not None:
+            where = f" ({problem.file}:{problem.line})" if problem.file else ""
+            return CallableError(
+                f"{call!r} can't be used: {problem.module} failed to import", f"{problem.message}{where}"
+            )
+        self._misses += 1
+        if self._misses > _MAX_SUGGESTIONS:
+            return CallableError(f"no callable is named {call!r}")
+        hint = did_you_mean(call, self._nearby(call)) or self._overview()
+        return CallableError(f"no callable is named {call!r}", hint)
+
+    def _nearby(self, call: str) -> list[str]:
+        """Names to suggest: the registered ones, and public functions of the plugin that the call points into."""
+        plugin = next((p for p in (call.rpartition(".")[0], call.partition(".")[0]) if p in self._modules), "")
+        module = self._modules.get(plugin)
+        own = vars(module).items() if module is not None else ()
+        plain = [f"{plugin}.{name}" for name, value in own if isinstance(value, FunctionType) and name[:1] != "_"]
+        return [*dict.fromkeys([*self._functions, *plain])]
+
+    def _overview(self) -> str | None:
+        if failed := list(dict.fromkeys(problem.module for problem in self.problems)):
+            return f"a plugin that failed may offer it: {', '.join(failed[:5])}"
+        if names := list(self._functions):
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            return f"the plugins offer {', '.join(names[:5])}{more}"
+        return "no plugin registers a callable; mark one with @job" if not self._modules else None
+
+
+def _marked(plugin: str, module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """What `@job` marked, with the names to register. One function under several names is taken once."""
+    seen: set[int] = set()
+    found = [(name, value) for name, value in list(vars(module).items()) if _mark_of(value) is not None]
+    found.sort(key=lambda pair: pair[0] != getattr(pair[1], "__name__", None))
+    for name, value in found:
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        home = getattr(value, "__module__", None) if isinstance(value, FunctionType) else None
+        mine = home in (None, module.__name__)
+        yield _mark_of(value).name or (f"{plugin}.{name}" if mine else f"{home}.{value.__name__}"), value
+
+
+def _mark_of(value: Any) -> Any:
+    try:
+        return vars(value).get(MARK)
+    except TypeError:
+        return None
+
+
+def _at(function: Any) -> str:
+    file, line = place(function)
+    return f"{file}:{line}" if file else repr(function)

@@ -1,0 +1,133 @@
+"""What does a callable take, and how do a job's parameters become its arguments?"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
+from typing import Any
+
+from orchestrator.core.catalogue import CallableInfo, Parameter
+from orchestrator.core.errors import PluginError
+from orchestrator.plugins.context import Context
+from orchestrator.plugins.failures import Fault, ParamsError, did_you_mean
+from orchestrator.plugins.isolation import default_isolation, mark_warning
+from orchestrator.plugins.parameters import Surface, read
+from orchestrator.plugins.refusals import is_async, origin, place
+from orchestrator.plugins.validation import Validator
+
+__all__ = ["Binder", "describe"]
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+def describe(name: str, function: Callable[..., Any], resources: Collection[str] = ()) -> CallableInfo:
+    """A callable as data. `resources` are the names that the plan declares: parameters named so are filled by them.
+
+    Raises `CallableError` for what no job can call.
+    """
+    return _info(name, function, read(name, function, resources))
+
+
+class Binder:
+    """Turns a job's params into a callable's keyword arguments. Built once per callable: the signature is read here,
+    pydantic's validator when first needed. Raises `CallableError` for what no job can call."""
+
+    def __init__(self, name: str, function: Callable[..., Any], resources: Collection[str] = ()) -> None:
+        self.name = name
+        self.function = function
+        self.surface = read(name, function, resources)
+        self.resources = self.surface.resources
+        """Names of the resources that `bind` needs."""
+        self._names = {field.name: field for field in self.surface.fields}
+        self._required = tuple(field.name for field in self.surface.fields if field.required)
+        self._filled = frozenset((*self.surface.contexts, *self.surface.resources))
+        self._validator = Validator(self.surface.fields, self.surface.extra)
+
+    @cached_property
+    def info(self) -> CallableInfo:
+        """The callable as data."""
+        return _info(self.name, self.function, self.surface)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What can't be checked, and why; complete only after the first check."""
+        return [*self.info.warnings, *(f"{self.name}: {text}" for text in self._validator.warnings)]
+
+    def bind(
+        self, params: dict[str, Any], context: Context | None = None, resources: Mapping[str, Any] = _NOTHING
+    ) -> dict[str, Any]:
+        """Keyword arguments, checked and made what the annotations ask for. `params` is not changed.
+
+        Raises `ParamsError` with every wrong parameter (never quoting values: they may hold secrets), and
+        `PluginError` when a resource that the callable asks for is not open.
+        """
+        arguments = self._checked(params) if params or self._required else {}
+        for name in self.surface.contexts:
+            arguments[name] = context
+        for name in self.resources:
+            if name not in resources:
+                raise PluginError(f"{self.name} asks for the resource {name!r}, which is not open")
+            arguments[name] = resources[name]
+        return arguments
+
+    def problems(self, params: dict[str, Any], deferred: Collection[str] = ()) -> list[Fault]:
+        """Every wrong parameter. Values of `deferred` names don't exist yet: they are present, but not checked."""
+        present = {name: value for name, value in params.items() if name not in deferred}
+        wrong = self._name_faults({**params, **dict.fromkeys(deferred)})
+        values = {name: value for name, value in present.items() if self._takes(name)}
+        return wrong + self._validator.check(values, tell_values=True)[1]
+
+    def _checked(self, params: dict[str, Any]) -> dict[str, Any]:
+        wrong = self._name_faults(params)
+        values = {name: value for name, value in params.items() if self._takes(name)} if wrong else params
+        arguments, faults = self._validator.check(values, tell_values=False)
+        if wrong or faults:
+            raise ParamsError(self.name, wrong + faults)
+        return arguments
+
+    def _takes(self, name: str) -> bool:
+        return name in self._names or (self.surface.takes_extra and name not in self._filled)
+
+    def _name_faults(self, params: Mapping[str, Any]) -> list[Fault]:
+        wrong = [
+            Fault("missing", (name,), f"{self.name} needs the parameter {name!r}", self._shape(name))
+            for name in self._required
+            if name not in params
+        ]
+        return wrong + [self._unknown(name) for name in params if not self._takes(name)]
+
+    def _unknown(self, name: str) -> Fault:
+        if name in self.surface.contexts:
+            return Fault("unknown", (name,), f"{name!r} of {self.name} receives the run's context", "remove it")
+        if name in self.resources:
+            return Fault("unknown", (name,), f"{name!r} of {self.name} receives the resource {name!r}", "remove it")
+        takes = ", ".join(self._names)
+        hint = did_you_mean(name, list(self._names)) or (f"it takes {takes}" if takes else "it takes no parameters")
+        return Fault("unknown", (name,), f"{self.name} has no parameter {name!r}", hint)
+
+    def _shape(self, name: str) -> str | None:
+        shown = self._names[name].shown
+        return f"its type is {shown}" if shown else None
+
+
+def _info(name: str, function: Callable[..., Any], surface: Surface) -> CallableInfo:
+    file, line = place(function)
+    warning = mark_warning(name, function)
+    return CallableInfo(
+        name=name,
+        isolation=default_isolation(function),
+        is_async=is_async(function),
+        file=file,
+        line=line,
+        parameters=tuple(
+            Parameter(name=field.name, annotation=field.shown, required=field.required, default=field.default)
+            for field in surface.fields
+        ),
+        resources=surface.resources,
+        wants_context=bool(surface.contexts),
+        extra=surface.takes_extra,
+        doc=inspect.getdoc(origin(function)) or "",
+        signature=surface.text,
+        warnings=(*surface.warnings, *([warning] if warning else [])),
+    )
