@@ -29,6 +29,10 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """In the order in which they get a share; rotate it for fairness."""
     queue_limits: Mapping[str, int]
     job_limits: Mapping[str, int]
+    listen: bool = False
+    """Also look for what people asked meanwhile: pauses, and cancellations of this owner's attempts."""
+    only_run: int | None = None
+    """Claim this run and no other, whatever the limits; even before it is due, unless it is waiting for a retry."""
 
 
 class ClaimedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,21 +52,31 @@ class ClaimedRun(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Any = None
 
 
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What people asked: jobs to leave alone, and running attempts to stop, each with the reason if one was given."""
+
+    paused: frozenset[str]
+    cancels: list[tuple[int, int, str | None]]
+
+
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """The claimed runs, and the instant at which the next scheduled one is due."""
+    """The claimed runs, the instant at which the next scheduled one is due, and the wishes if they were asked for."""
 
     runs: list[ClaimedRun]
     next_due: datetime | None
+    wishes: Wishes | None = None
 
 
 def claim(connection: Connection, request: ClaimRequest) -> Claimed:
     """Make what is due claimable, then claim by priority, oldest first, up to the capacity."""
     _promote(connection, request.now)
-    picked = _pick(connection, request) if any(request.capacity.values()) else []
+    paused = list(connection.execute(select(pauses.c.job)).scalars())
+    picked = _pick(connection, request, paused) if any(request.capacity.values()) else []
     if picked:
         _mark_running(connection, request, picked)
     next_due = connection.execute(select(func.min(runs.c.due_at)).where(is_scheduled)).scalar()
-    return Claimed(runs=_with_checkpoints(connection, picked), next_due=next_due)
+    wishes = Wishes(paused=frozenset(paused), cancels=_cancels(connection, request.owner)) if request.listen else None
+    return Claimed(runs=_with_checkpoints(connection, picked), next_due=next_due, wishes=wishes)
 
 
 def expire(connection: Connection, now: datetime) -> list[tuple[int, str]]:
@@ -75,6 +89,12 @@ def expire(connection: Connection, now: datetime) -> list[tuple[int, str]]:
         .returning(runs.c.id, runs.c.job)
     )
     return [(run_id, job) for run_id, job in connection.execute(statement)]
+
+
+def _cancels(connection: Connection, owner: int) -> list[tuple[int, int, str | None]]:
+    statement = select(runs.c.id, runs.c.attempt, runs.c.reason)
+    found = connection.execute(statement.where(is_running, runs.c.owner == owner, runs.c.cancel_requested))
+    return [(run_id, attempt, reason) for run_id, attempt, reason in found]
 
 
 def _promote(connection: Connection, now: datetime) -> None:
@@ -117,9 +137,11 @@ class _Room:
         self.by_job[job] += 1
 
 
-def _pick(connection: Connection, request: ClaimRequest) -> list[Row[Any]]:
+def _pick(connection: Connection, request: ClaimRequest, paused: list[str]) -> list[Row[Any]]:
+    if request.only_run is not None:
+        ready = or_(is_queued, and_(is_scheduled, runs.c.attempt == 0))
+        return list(connection.execute(_CLAIMABLE.where(runs.c.id == request.only_run, ready)))
     room = _Room(connection, request)
-    paused = [job for (job,) in connection.execute(select(pauses.c.job))]
     picked: list[Row[Any]] = []
     for isolation, capacity in request.capacity.items():
         left = capacity
@@ -157,14 +179,18 @@ def _pick_from(
     return list(picked.values())
 
 
+_CLAIMABLE = select(
+    *(runs.c[name] for name in ("id", "job", "attempt", "uncharged", "cause", "queue", "isolation")),
+    *(runs.c[name] for name in ("due_at", "fire_time", "deadline_at", "params")),
+)
+
+
 def _candidates(
     request: ClaimRequest, isolation: Isolation, queue: str, barred: list[str], seen: list[int], limit: int
 ) -> Select[Any]:
     c = runs.c
     statement = (
-        select(c.id, c.job, c.attempt, c.uncharged, c.cause, c.queue, c.isolation)
-        .add_columns(c.due_at, c.fire_time, c.deadline_at, c.params)
-        .where(is_queued, c.queue == queue, c.isolation == isolation.value)
+        _CLAIMABLE.where(is_queued, c.queue == queue, c.isolation == isolation.value)
         .where(or_(c.deadline_at.is_(None), c.deadline_at > request.now))
         .order_by(c.priority.desc(), c.due_at, c.id)
         .limit(limit)

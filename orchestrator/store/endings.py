@@ -21,7 +21,7 @@ from orchestrator.store.tables import Instant, attempts, checkpoints, runs
 CANCEL_REASON = "cancelled on request"
 
 
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
+class Ending(msgspec.Struct, kw_only=True):
     """An attempt that ended, and the state that its run goes to by the job's policy."""
 
     run_id: int

@@ -100,14 +100,6 @@ def count_active(connection: Connection) -> dict[tuple[str, RunState], int]:
     return {(queue, RunState(state)): count for queue, state, count in connection.execute(statement)}
 
 
-def cancel_requests(connection: Connection, owner: int) -> list[tuple[int, int, str | None]]:
-    """Running attempts of this owner that somebody wants stopped: (run id, attempt, reason)."""
-    statement = select(runs.c.id, runs.c.attempt, runs.c.reason).where(
-        is_running, runs.c.owner == owner, runs.c.cancel_requested
-    )
-    return [(run_id, attempt, reason) for run_id, attempt, reason in connection.execute(statement)]
-
-
 def running_of(connection: Connection, owners: Collection[int], limit: int) -> list[Run]:
     """Runs that these engines hold. Served by `runs_running`."""
     statement = select(runs).where(is_running, runs.c.owner.in_(owners)).order_by(runs.c.id).limit(limit)

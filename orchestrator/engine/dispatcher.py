@@ -1,0 +1,181 @@
+"""Which run starts next? Claims what is due in batches, as the executor has room, and hands it over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from orchestrator.core.clock import Clock
+from orchestrator.core.errors import StoreError
+from orchestrator.core.plan import Job, Plan
+from orchestrator.core.policies import Overlap
+from orchestrator.core.runs import Outcome
+from orchestrator.engine.events import Emit, Event
+from orchestrator.engine.verdict import Held
+from orchestrator.executors.contract import Ended, Executor, Order
+from orchestrator.store.claims import ClaimedRun, ClaimRequest, Wishes, claim
+from orchestrator.store.store import Store
+
+LOOK_EVERY = 1.0
+"""Seconds. Due runs that nobody woke us for, and people's wishes, are found this late at the latest."""
+MAX_BATCH = 500
+
+
+class Dispatcher:
+    """Moves runs from the store to the executor. `held` is everything that this engine is executing."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        executor: Executor,
+        clock: Clock,
+        emit: Emit,
+        on_pauses: Callable[[frozenset[str]], None],
+        only_run: int | None = None,
+    ) -> None:
+        self._plan = plan
+        self._store = store
+        self._executor = executor
+        self._clock = clock
+        self._emit = emit
+        self._on_pauses = on_pauses
+        self._only_run = only_run
+        self._queues = sorted({job.queue for job in plan.jobs.values()} | set(plan.queues))
+        self._queue_limits = {q.name: q.concurrency for q in plan.queues.values() if q.concurrency is not None}
+        self._job_limits = {j.name: j.concurrency for j in plan.jobs.values() if j.concurrency is not None}
+        self._isolations = sorted({job.isolation for job in plan.jobs.values()})
+        self._replaces = any(job.overlap is Overlap.REPLACE for job in plan.jobs.values())
+        self._wake = asyncio.Event()
+        self._listen = True
+        self._looked_at = 0.0
+        self._next_due: datetime | None = None
+        self._stopping = False
+        self.owner = 0
+        """The engine's present id in the store; it owns what is claimed."""
+        self.held: dict[int, Held] = {}
+        self.on_unknown: Callable[[list[Ended]], None] = lambda _: None
+        """Takes the ends of runs that can't be executed at all."""
+
+    def add_queues(self, names: Iterable[str]) -> None:
+        """Serve these queues too: they hold runs though no job of the plan uses them any more."""
+        self._queues = sorted({*self._queues, *names})
+
+    def wake(self, *, listen: bool = False) -> None:
+        """Look at the store now: something is due, there is room again, or (`listen`) somebody asked something."""
+        self._listen = self._listen or listen or self._replaces
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns once a claim under way has been handed over."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Claim and hand over until `stop`."""
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                more = await self._round()
+            except StoreError as error:
+                event = Event(
+                    name="dispatcher.delayed", at=self._clock.now(), level="error", fields={"error": str(error)}
+                )
+                self._emit(event)
+                await asyncio.sleep(LOOK_EVERY)
+                continue
+            if not more:
+                await self._sleep()
+
+    async def _round(self) -> bool:
+        """One claim. True when there may be more to claim right away."""
+        request = self._request()
+        claimed = await self._store.submit(claim, request)
+        self._next_due = claimed.next_due
+        if claimed.wishes is not None:
+            self._heed(claimed.wishes)
+        self._hand_over(claimed.runs, request.owner)
+        return bool(claimed.runs)
+
+    def _request(self) -> ClaimRequest:
+        room = {isolation: min(MAX_BATCH, self._executor.capacity(isolation)) for isolation in self._isolations}
+        listen = self._listen or self._clock.monotonic() - self._looked_at >= LOOK_EVERY
+        if listen:
+            self._listen = False
+            self._looked_at = self._clock.monotonic()
+        self._queues.append(self._queues.pop(0))
+        return ClaimRequest(
+            owner=self.owner,
+            now=self._clock.now(),
+            capacity={isolation: count for isolation, count in room.items() if count > 0},
+            queues=self._queues,
+            queue_limits=self._queue_limits,
+            job_limits=self._job_limits,
+            listen=listen,
+            only_run=self._only_run,
+        )
+
+    async def _sleep(self) -> None:
+        seconds = LOOK_EVERY
+        if self._next_due is not None:
+            seconds = min(seconds, (self._next_due - self._clock.now()).total_seconds())
+        if seconds > 0:
+            try:
+                await asyncio.wait_for(self._wake.wait(), seconds)
+            except TimeoutError:
+                return
+
+    def _heed(self, wishes: Wishes) -> None:
+        self._on_pauses(wishes.paused)
+        for run_id, attempt, reason in wishes.cancels:
+            self._executor.cancel(run_id, attempt, reason or "cancelled on request")
+
+    def _hand_over(self, runs: list[ClaimedRun], owner: int) -> None:
+        orders: list[Order] = []
+        impossible: list[Ended] = []
+        for run in runs:
+            job = self._plan.jobs.get(run.job)
+            reason = self._why_impossible(run, job)
+            held = Held(run=run, owner=owner, job=job or Job(name=run.job, call=""))
+            self.held[run.id] = held
+            if reason is None:
+                orders.append(_order(held))
+            else:
+                impossible.append(_impossible(run, reason, self._clock.now()))
+        if orders:
+            self._executor.submit(orders)
+        if impossible:
+            self.on_unknown(impossible)
+
+    def _why_impossible(self, run: ClaimedRun, job: Job | None) -> str | None:
+        if job is None:
+            return f"no job {run.job!r} is declared in {self._plan.path}"
+        return job.unusable
+
+
+def _order(held: Held) -> Order:
+    run, job = held.run, held.job
+    return Order(
+        run_id=run.id,
+        attempt=run.attempt,
+        number=held.number,
+        job=job.name,
+        call=job.call,
+        isolation=job.isolation,
+        params=run.params or {},
+        cause=run.cause.value,
+        fire_time=run.fire_time,
+        timezone=job.timezone,
+        max_attempts=job.retry.max_attempts,
+        timeout=job.timeout,
+        grace=job.grace,
+        deadline_at=run.deadline_at,
+        memory_limit=job.memory_limit,
+        log_limit=job.log_limit,
+        checkpoint=run.checkpoint,
+    )
+
+
+def _impossible(run: ClaimedRun, reason: str, now: datetime) -> Ended:
+    return Ended(run_id=run.id, attempt=run.attempt, outcome=Outcome.FAILED, finished_at=now, reason=reason)

@@ -1,0 +1,177 @@
+"""How the parts make an engine: what starts first, what runs side by side, and how it all ends without loss."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.core.clock import Clock
+from orchestrator.core.plan import Plan
+from orchestrator.engine.dispatcher import Dispatcher
+from orchestrator.engine.events import Emit, Event
+from orchestrator.engine.inbox import Inbox
+from orchestrator.engine.maintenance import Maintenance, Task
+from orchestrator.engine.newruns import Followers
+from orchestrator.engine.recorder import Recorder
+from orchestrator.engine.recovery import Recovery
+from orchestrator.engine.scheduler import Scheduler
+from orchestrator.executors.contract import Executor
+from orchestrator.store import instances, queries
+from orchestrator.store.claims import expire
+from orchestrator.store.store import Store
+
+LEASE = timedelta(seconds=15)
+"""For how long an engine that isn't heard of still counts as alive, where nothing tells that its process is gone."""
+HEARTBEAT_SECONDS = 5
+RECOVERY_SECONDS = 5
+DEADLINE_SECONDS = 1
+SWITCH_INTERVAL = 0.0005
+"""Seconds for which a thread keeps the interpreter. The store's writer asks for it again after every row: with the
+default of 5 ms each row would wait that long whenever the loop is busy (measured: 578 µs a row against 4)."""
+
+
+class Engine:
+    """One engine: give it a plan, an open store and an executor that hasn't started, and `run` it."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        executor: Executor,
+        *,
+        clock: Clock,
+        emit: Emit,
+        only_run: int | None = None,
+    ) -> None:
+        """With `only_run`, nothing fires and only that run is executed."""
+        self._plan = plan
+        self._store = store
+        self._executor = executor
+        self._clock = clock
+        self._emit = emit
+        self._stopping = asyncio.Event()
+        self._only_run = only_run
+        self._hurried = False
+        self._wake_path = ""
+        self._host = socket.gethostname()
+        followers = Followers(plan)
+        self._dispatcher = Dispatcher(plan, store, executor, clock, emit, on_pauses=self._pause, only_run=only_run)
+        self._scheduler = Scheduler(plan, store, clock, emit, on_created=self._dispatcher.wake)
+        self._recorder = Recorder(
+            self._dispatcher.held, followers, store, clock, emit, on_settled=self._dispatcher.wake
+        )
+        self._dispatcher.on_unknown = self._recorder.take_ends
+        self._recovery = Recovery(plan, store, followers, clock, emit, self._host)
+        tasks: dict[Task, int] = {
+            self._renew_lease: HEARTBEAT_SECONDS,
+            self._recover: RECOVERY_SECONDS,
+            self._expire: DEADLINE_SECONDS,
+        }
+        self._maintenance = Maintenance(tasks, clock, emit)
+
+    @property
+    def next_fires(self) -> dict[str, datetime]:
+        """When each job fires next, once `run` has started."""
+        return self._scheduler.next_fires
+
+    def stop(self) -> None:
+        """Stop gracefully: nothing new starts, what runs may finish within `shutdown_grace`."""
+        self._stopping.set()
+
+    def hurry(self) -> None:
+        """Don't wait for what runs: interrupt it and give it back to the queue."""
+        self._hurried = True
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until `stop`; then everything is written, every worker has ended and the lease is given back."""
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        self._store.start_writer(self._on_trouble)
+        inbox = Inbox(self._store.database.path.parent, lambda: self._dispatcher.wake(listen=True))
+        self._wake_path = str(inbox.path)
+        try:
+            await self._register()
+            await self._start()
+            await self._work()
+        finally:
+            await self._executor.stop(timedelta(0), lambda: True)
+            await self._store.submit(instances.retire, self._dispatcher.owner, self._clock.now())
+            inbox.close()
+        self._say("engine.stopped")
+
+    async def _register(self) -> None:
+        now = self._clock.now()
+        self._dispatcher.owner = await self._store.submit(
+            instances.register,
+            host=self._host,
+            pid=os.getpid(),
+            plan_path=self._plan.path,
+            wake_path=self._wake_path,
+            now=now,
+            lease_until=now + LEASE,
+        )
+
+    async def _start(self) -> None:
+        if self._only_run is None:
+            self._dispatcher.add_queues(await self._store.read_soon(queries.active_queues))
+            self._scheduler.paused = frozenset(await self._store.read_soon(queries.paused_jobs))
+            await self._recovery.sweep(self._dispatcher.owner)
+            await self._scheduler.start()
+        await self._executor.start(self._plan, self._recorder.take)
+        self._say("engine.started", instance=self._dispatcher.owner, jobs=len(self._plan.jobs))
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            recording = tasks.create_task(self._recorder.run(), name="recorder")
+            loops = [
+                tasks.create_task(self._scheduler.run(), name="scheduler"),
+                tasks.create_task(self._dispatcher.run(), name="dispatcher"),
+            ]
+            upkeep = tasks.create_task(self._maintenance.run(), name="maintenance")
+            await self._stopping.wait()
+            await self._wind_down(loops)
+            self._recorder.close()
+            await recording
+            self._maintenance.stop()
+            await upkeep
+
+    async def _wind_down(self, loops: list[asyncio.Task[None]]) -> None:
+        """No new fires or claims; then the executor finishes or gives back what it has. The lease lives on."""
+        self._say("engine.stopping", running=len(self._dispatcher.held))
+        self._scheduler.stop()
+        self._dispatcher.stop()
+        await asyncio.wait(loops)
+        await self._executor.stop(self._plan.shutdown_grace, lambda: self._hurried)
+
+    async def _renew_lease(self) -> None:
+        now = self._clock.now()
+        if await self._store.submit(instances.heartbeat, self._dispatcher.owner, now, now + LEASE):
+            return
+        # Another engine took this one for dead (it was stopped, or the machine slept) and has recovered its runs.
+        self._say("engine.lease_lost", level="error", instance=self._dispatcher.owner)
+        for held in list(self._dispatcher.held.values()):
+            self._executor.cancel(held.run.id, held.run.attempt, "the engine's lease ran out")
+        await self._register()
+
+    async def _recover(self) -> None:
+        if await self._recovery.sweep(self._dispatcher.owner):
+            self._dispatcher.wake()
+
+    async def _expire(self) -> None:
+        now = self._clock.now()
+        for run_id, job in await self._store.submit(expire, now):
+            self._say("run.failed", level="error", job=job, run_id=run_id, reason="its deadline passed")
+
+    def _pause(self, jobs: frozenset[str]) -> None:
+        self._scheduler.paused = jobs
+
+    def _on_trouble(self, message: str) -> None:
+        """Called from the writer's thread."""
+        self._emit(Event(name="store.retrying", at=self._clock.now(), level="warning", fields={"error": message}))
+
+    def _say(self, name: str, *, level: str = "info", **fields: Any) -> None:
+        self._emit(Event(name=name, at=self._clock.now(), level=level, fields=fields))

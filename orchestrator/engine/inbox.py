@@ -1,0 +1,52 @@
+"""How this engine hears that another process changed the store: a Unix datagram socket beside the database.
+
+The socket is also the sign of life: the system closes it however the engine dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+LONGEST_PATH = 100
+"""Unix socket paths are limited to 104 bytes on macOS and 108 on Linux."""
+
+
+class Inbox:
+    """An open socket; `on_wake` is called on the loop, once for however many messages have come."""
+
+    def __init__(self, folder: Path, on_wake: Callable[[], None]) -> None:
+        self.path = _path(folder)
+        self._on_wake = on_wake
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)  # noqa: FBT003 - the name says it
+        self._socket.bind(str(self.path))
+        self.path.chmod(0o600)
+        asyncio.get_running_loop().add_reader(self._socket, self._read)
+
+    def _read(self) -> None:
+        try:
+            while self._socket.recv(16):
+                pass
+        except BlockingIOError:
+            pass
+        self._on_wake()
+
+    def close(self) -> None:
+        """Stop listening and leave nothing behind."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _path(folder: Path) -> Path:
+    name = f"engine-{os.getpid()}-{os.urandom(3).hex()}.sock"
+    if len(os.fsencode(folder / name)) <= LONGEST_PATH:
+        return folder / name
+    digest = hashlib.blake2b(os.fsencode(folder), digest_size=6).hexdigest()
+    return Path(tempfile.gettempdir()) / f"orchestrator-{digest}-{name}"

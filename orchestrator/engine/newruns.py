@@ -1,0 +1,70 @@
+"""How a job's declaration becomes a run to create: by a fire, by another job's end, at start, or by a person."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.core.plan import Job, Plan
+from orchestrator.core.policies import Overlap
+from orchestrator.core.runs import Cause, RunState
+from orchestrator.core.triggers import On
+from orchestrator.store.creation import NewRun
+
+
+def new_run(
+    job: Job,
+    cause: Cause,
+    now: datetime,
+    *,
+    fire_time: datetime | None = None,
+    delay: timedelta = timedelta(0),
+    params: dict[str, Any] | None = None,
+    skip_reason: str | None = None,
+) -> NewRun:
+    """A run of `job`, due at its fire time (or now) plus `delay`. Given `params` replace the job's own, key by key."""
+    due_at = (fire_time or now) + delay
+    merged = {**job.params, **params} if params else job.params
+    return NewRun(
+        job=job.name,
+        cause=cause,
+        created_at=now,
+        due_at=due_at,
+        queue=job.queue,
+        isolation=job.isolation,
+        priority=job.priority,
+        fire_time=fire_time,
+        params=merged or None,
+        deadline_at=None if job.deadline is None else max(due_at, now) + job.deadline,
+        # Only what a schedule asks for can collide; what a person or a catch-up asks for waits its turn.
+        overlap=job.overlap if cause in (Cause.FIRE, Cause.AFTER, Cause.START) else Overlap.ALLOW,
+        skip_reason=skip_reason or job.unusable,
+    )
+
+
+def random_delay(most: timedelta) -> timedelta:
+    """A pause drawn evenly from none to `most`: spreads load, so it needs no good randomness."""
+    return most * random.random() if most else most  # noqa: S311
+
+
+class Followers:
+    """Which jobs run after which: an index of every `after` trigger of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._by_parent: defaultdict[str, list[tuple[On, Job]]] = defaultdict(list)
+        for job in plan.jobs.values():
+            if job.enabled:
+                for trigger in job.after:
+                    self._by_parent[trigger.job].append((trigger.on, job))
+
+    def of(self, job: str, state: RunState, now: datetime) -> tuple[NewRun, ...]:
+        """The runs that follow when a run of `job` ends in `state`."""
+        if job not in self._by_parent:
+            return ()
+        wanted = {On.END, _END_OF.get(state)}
+        return tuple(new_run(child, Cause.AFTER, now) for on, child in self._by_parent[job] if on in wanted)
+
+
+_END_OF = {RunState.SUCCEEDED: On.SUCCESS, RunState.FAILED: On.FAILURE}

@@ -1,0 +1,148 @@
+"""What the executor reports becomes durable: while one batch is on its way to the disk, the next one gathers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from orchestrator.core.clock import Clock
+from orchestrator.core.errors import StoreError
+from orchestrator.core.runs import LogLine, RunState
+from orchestrator.engine.events import Emit, Event
+from orchestrator.engine.newruns import Followers
+from orchestrator.engine.verdict import Held, judge
+from orchestrator.executors.contract import Ended, Notice, Output, Progress, Report, Saved
+from orchestrator.store.batches import Batch, write_batch
+from orchestrator.store.endings import Ending
+from orchestrator.store.output import ProgressMark, SavedValue
+from orchestrator.store.store import Store
+
+RETRY_PAUSE = 1.0
+"""Seconds between tries while the database refuses: an outcome is never dropped."""
+_LEVELS = {RunState.FAILED: "error", RunState.SCHEDULED: "warning", RunState.CANCELLED: "warning"}
+
+
+class Recorder:
+    """Takes reports, judges ends by the jobs' policies, and writes both; tells of ends once they are on disk."""
+
+    def __init__(
+        self,
+        held: dict[int, Held],
+        followers: Followers,
+        store: Store,
+        clock: Clock,
+        emit: Emit,
+        on_settled: Callable[[], None],
+    ) -> None:
+        self._held = held
+        self._followers = followers
+        self._store = store
+        self._clock = clock
+        self._emit = emit
+        self._on_settled = on_settled
+        self._reports: list[Report] = []
+        self._arrived = asyncio.Event()
+        self._closing = False
+
+    def take(self, reports: list[Report]) -> None:
+        """Accept reports, in order. Returns at once."""
+        self._reports += reports
+        self._arrived.set()
+
+    def take_ends(self, ends: list[Ended]) -> None:
+        """Accept the ends of runs that no executor has seen."""
+        self.take([*ends])
+
+    def close(self) -> None:
+        """Nothing more will be reported: `run` returns when all is written."""
+        self._closing = True
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Write batches until `close`."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            reports, self._reports = self._reports, []
+            for batch, ends in self._sort(reports).values():
+                await self._write(batch, ends)
+            if self._closing and not self._reports:
+                return
+
+    def _sort(self, reports: list[Report]) -> dict[int, tuple[Batch, dict[int, Ended]]]:
+        """Reports as batches by owner; there is more than one owner only after the engine was taken for dead."""
+        sorted_: dict[int, tuple[Batch, dict[int, Ended]]] = {}
+        for report in reports:
+            if isinstance(report, Notice):
+                fields = report.fields
+                self._emit(Event(name=report.event, at=self._clock.now(), level=report.level, fields=fields))
+            elif (held := self._held.get(report.run_id)) and held.run.attempt == report.attempt:
+                if held.owner not in sorted_:
+                    sorted_[held.owner] = (Batch(owner=held.owner), {})
+                self._add(report, held, *sorted_[held.owner])
+        return sorted_
+
+    def _add(self, report: Ended | Output | Progress | Saved, held: Held, batch: Batch, ends: dict[int, Ended]) -> None:
+        match report:
+            case Ended():
+                batch.endings.append(self._judged(held, report))
+                ends[report.run_id] = report
+            case Output(run_id=run_id, attempt=attempt, at=at, stream=stream, text=text, level=level):
+                line = LogLine(run_id=run_id, attempt=attempt, at=at, stream=stream, text=text, level=level)
+                batch.logs.append(line)
+            case Progress(run_id=run_id, attempt=attempt, done=done, total=total):
+                batch.progress.append(ProgressMark(run_id=run_id, attempt=attempt, done=done, total=total))
+            case Saved(run_id=run_id, attempt=attempt, value=value):
+                batch.saved.append(SavedValue(run_id=run_id, attempt=attempt, value=value))
+
+    def _judged(self, held: Held, ended: Ended) -> Ending:
+        return with_followers(judge(held, ended), held, self._followers, self._clock)
+
+    async def _write(self, batch: Batch, ends: dict[int, Ended]) -> None:
+        while True:
+            try:
+                settled = await self._store.submit(write_batch, batch, self._clock.now())
+                break
+            except StoreError as error:
+                fields = {"error": str(error), "ends": len(batch.endings)}
+                self._emit(Event(name="recorder.delayed", at=self._clock.now(), level="error", fields=fields))
+                await asyncio.sleep(RETRY_PAUSE)
+        for ending in batch.endings:
+            held = self._held.pop(ending.run_id)
+            state = settled.states.get(ending.run_id)
+            self._tell(held, ends[ending.run_id], ending, state)
+        self._on_settled()
+
+    def _tell(self, held: Held, ended: Ended, ending: Ending, state: RunState | None) -> None:
+        if state is None:
+            fields = {"job": held.job.name, "run_id": held.run.id, "attempt": held.run.attempt}
+            self._emit(Event(name="run.refused", at=ended.finished_at, level="warning", fields=fields))
+            return
+        self._emit(finished_event(held, ended, ending, state))
+
+
+def with_followers(ending: Ending, held: Held, followers: Followers, clock: Clock) -> Ending:
+    """The ending, with the runs that it fires if it is final."""
+    if ending.state.finished:
+        ending.followers = followers.of(held.job.name, ending.state, clock.now())
+    return ending
+
+
+def finished_event(held: Held, ended: Ended, ending: Ending, state: RunState) -> Event:
+    """What to say of an attempt's end: `run.succeeded`, `.failed`, `.retrying`, `.released` or `.cancelled`."""
+    name = {RunState.SCHEDULED: "run.retrying", RunState.QUEUED: "run.released"}.get(state, f"run.{state.value}")
+    fields: dict[str, object] = {
+        "job": held.job.name,
+        "run_id": held.run.id,
+        "attempt": held.number,
+        "outcome": ended.outcome.value,
+        "fire_time": held.run.fire_time,
+    }
+    if ended.started_at is not None:
+        fields["started_at"] = ended.started_at
+        fields["duration"] = (ended.finished_at - ended.started_at).total_seconds()
+    if ending.reason is not None:
+        fields["reason"] = ending.reason
+    if state is RunState.SCHEDULED:
+        fields["next_attempt_at"] = ending.due_at
+    return Event(name=name, at=ended.finished_at, level=_LEVELS.get(state, "info"), fields=fields)

@@ -1,0 +1,91 @@
+"""Whose runs were left behind? Finds engines that died, and records and retries what they were executing, once."""
+
+from __future__ import annotations
+
+from orchestrator.core.clock import Clock
+from orchestrator.core.plan import Job, Plan
+from orchestrator.core.runs import Outcome, Run
+from orchestrator.engine.events import Emit, Event
+from orchestrator.engine.newruns import Followers
+from orchestrator.engine.recorder import finished_event, with_followers
+from orchestrator.engine.verdict import Held, judge
+from orchestrator.executors.contract import Ended
+from orchestrator.store import instances, queries
+from orchestrator.store.claims import ClaimedRun
+from orchestrator.store.endings import settle
+from orchestrator.store.instances import Instance
+from orchestrator.store.store import Store
+from orchestrator.store.wake import is_listening
+
+BATCH = 500
+
+
+class Recovery:
+    """Sweeps for dead engines. Every step is fenced, so however many engines sweep, each run is recovered once."""
+
+    def __init__(self, plan: Plan, store: Store, followers: Followers, clock: Clock, emit: Emit, host: str) -> None:
+        self._plan = plan
+        self._store = store
+        self._clock = clock
+        self._emit = emit
+        self._host = host
+        self._followers = followers
+
+    async def sweep(self, own_id: int) -> int:
+        """Retire dead engines and recover what stopped engines still hold; gives how many runs were recovered."""
+        for instance in await self._store.read_soon(instances.living):
+            if instance.id != own_id and (why := self._why_dead(instance)):
+                await self._store.submit(instances.retire, instance.id, self._clock.now())
+                fields = {"instance": instance.id, "host": instance.host, "pid": instance.pid, "reason": why}
+                self._emit(Event(name="engine.lost", at=self._clock.now(), level="warning", fields=fields))
+        owners = await self._store.read_soon(instances.orphan_owners)
+        return sum([await self._recover(owner) for owner in owners])
+
+    def _why_dead(self, instance: Instance) -> str | None:
+        if instance.host == self._host and instance.wake_path and not is_listening(instance.wake_path):
+            return "its process is gone"
+        if instance.lease_until < self._clock.now():
+            return "its lease ran out"
+        return None
+
+    async def _recover(self, owner: int) -> int:
+        recovered = 0
+        while runs := await self._store.read_soon(queries.running_of, [owner], BATCH):
+            now = self._clock.now()
+            judged = [(held := self._held(run, owner), ended := self._crashed(run), judge(held, ended)) for run in runs]
+            endings = [with_followers(ending, held, self._followers, self._clock) for held, _, ending in judged]
+            settled = await self._store.submit(settle, owner, endings, now)
+            if not settled.states:
+                return recovered
+            for held, ended, ending in judged:
+                if (state := settled.states.get(ending.run_id)) is not None:
+                    self._emit(finished_event(held, ended, ending, state))
+            recovered += len(settled.states)
+        return recovered
+
+    def _held(self, run: Run, owner: int) -> Held:
+        job = self._plan.jobs.get(run.job) or Job(name=run.job, call="")
+        claimed = ClaimedRun(
+            id=run.id,
+            job=run.job,
+            attempt=run.attempt,
+            uncharged=run.uncharged,
+            cause=run.cause,
+            queue=run.queue,
+            isolation=job.isolation,
+            due_at=run.due_at,
+            fire_time=run.fire_time,
+            deadline_at=run.deadline_at,
+            params=run.params,
+        )
+        return Held(run=claimed, owner=owner, job=job)
+
+    def _crashed(self, run: Run) -> Ended:
+        return Ended(
+            run_id=run.id,
+            attempt=run.attempt,
+            outcome=Outcome.CRASHED,
+            started_at=run.started_at,
+            finished_at=self._clock.now(),
+            reason="the engine that was executing it died",
+        )

@@ -1,0 +1,216 @@
+"""When does which job fire? A heap of beats: it sleeps until the first is due, and writes all due fires as one."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import count
+
+import msgspec
+
+from orchestrator.core.clock import Clock
+from orchestrator.core.errors import StoreError
+from orchestrator.core.plan import Plan
+from orchestrator.core.runs import Cause, RunState
+from orchestrator.engine.beats import Beat, Member, gather, time_triggers
+from orchestrator.engine.events import Emit, Event
+from orchestrator.engine.misfires import Missed, look_back, serve_missed
+from orchestrator.engine.newruns import new_run, random_delay
+from orchestrator.store.creation import Created, CursorMove, NewRun, create_runs
+from orchestrator.store.cursors import sync_cursors
+from orchestrator.store.store import Store
+
+LONGEST_SLEEP = 1.0
+"""Seconds. The wall clock may be set while we sleep: it is looked at again at least this often."""
+LATE = timedelta(seconds=5)
+"""A fire served later than this is a misfire: the machine slept, or the clock was set forward."""
+WENT_BACK = timedelta(seconds=5)
+SPREAD_PER_JOB = timedelta(milliseconds=10)
+LONGEST_SPREAD = timedelta(minutes=1)
+ROWS_PER_WRITE = 250
+"""Rows in one transaction: few enough that the first of a thousand start while the others are being written."""
+PAUSED_REASON = "the job is paused"
+
+
+class _Served(msgspec.Struct, frozen=True):
+    """What a trigger is owed for the fires up to a time. Its runs and its cursor are written together."""
+
+    runs: list[NewRun]
+    move: CursorMove | None = None
+
+
+class Scheduler:
+    """Turns time into runs. `start` serves what was missed; `run` serves what comes."""
+
+    def __init__(self, plan: Plan, store: Store, clock: Clock, emit: Emit, on_created: Callable[[], None]) -> None:
+        self._plan = plan
+        self._store = store
+        self._clock = clock
+        self._emit = emit
+        self._on_created = on_created
+        self._heap: list[tuple[datetime, int, Beat]] = []
+        self._order = count()
+        self._seen = clock.now()
+        self._stopping = asyncio.Event()
+        self.paused: frozenset[str] = frozenset()
+        """Jobs whose fires are recorded as skipped; whoever learns of a pause sets it."""
+
+    @property
+    def next_fires(self) -> dict[str, datetime]:
+        """When each job fires next."""
+        fires: dict[str, datetime] = {}
+        for at, _, beat in sorted(self._heap, key=lambda entry: entry[0]):
+            for member in beat.members:
+                fires.setdefault(member.job.name, at)
+        return fires
+
+    async def start(self) -> None:
+        """Read the cursors, create what was missed by each job's `catch_up`, and the runs of `on_start` jobs."""
+        now = self._clock.now()
+        wanted = {(job.name, key) for job, _, key in time_triggers(self._plan)}
+        cursors = await self._store.submit(sync_cursors, wanted, now)
+        beats = gather(self._plan, cursors)
+        await self._catch_up(beats, now)
+        for beat in beats:
+            self._push(beat, beat.schedule.next(max(now, beat.anchor), beat.anchor))
+        starting = [job for job in self._plan.jobs.values() if job.enabled and job.on_start]
+        await self._create([_Served(runs=[new_run(job, Cause.START, now)]) for job in starting])
+
+    async def run(self) -> None:
+        """Serve fires until `stop`."""
+        while not self._stopping.is_set():
+            self._notice_clock()
+            due = self._pop_due(self._clock.now())
+            if due:
+                await self._serve(due)
+            else:
+                await self._sleep()
+
+    def stop(self) -> None:
+        """Fire nothing more."""
+        self._stopping.set()
+
+    def _push(self, beat: Beat, at: datetime | None) -> None:
+        beat.next = at
+        if at is not None:
+            heapq.heappush(self._heap, (at, next(self._order), beat))
+
+    def _pop_due(self, now: datetime) -> list[Beat]:
+        due = []
+        while self._heap and self._heap[0][0] <= now:
+            due.append(heapq.heappop(self._heap)[2])
+        return due
+
+    async def _sleep(self) -> None:
+        seconds = LONGEST_SLEEP
+        if self._heap:
+            seconds = min(seconds, (self._heap[0][0] - self._clock.now()).total_seconds())
+        if seconds > 0:
+            try:
+                await asyncio.wait_for(self._stopping.wait(), seconds)
+            except TimeoutError:
+                return
+
+    def _notice_clock(self) -> None:
+        now = self._clock.now()
+        if self._seen - now > WENT_BACK:
+            fields = {"by": (self._seen - now).total_seconds(), "note": "fires resume where they left off"}
+            self._emit(Event(name="clock.went_back", at=now, level="warning", fields=fields))
+        self._seen = now
+
+    async def _serve(self, due: list[Beat]) -> None:
+        """Write every due fire with its trigger's cursor; only when all are written are the beats moved on."""
+        now = self._clock.now()
+        served: list[_Served] = []
+        nexts: list[tuple[Beat, datetime, datetime | None]] = []
+        for beat in due:
+            fire_time, runs = self._runs_of(beat, now)
+            served += [
+                _served(member, runs_of_it, fire_time) for member, runs_of_it in zip(beat.members, runs, strict=True)
+            ]
+            nexts.append((beat, fire_time, beat.after(fire_time)))
+        try:
+            await self._create(served)
+        except StoreError as error:
+            await self._put_off(due, error)
+            return
+        for beat, fire_time, following in nexts:
+            beat.anchor = fire_time
+            for member in beat.members:
+                member.cursor = fire_time
+            self._push(beat, following)
+
+    async def _put_off(self, due: list[Beat], error: StoreError) -> None:
+        fields = {"error": str(error), "schedules": len(due)}
+        self._emit(Event(name="scheduler.delayed", at=self._clock.now(), level="error", fields=fields))
+        for beat in due:
+            self._push(beat, beat.next)
+        await asyncio.sleep(LONGEST_SLEEP)
+
+    def _runs_of(self, beat: Beat, now: datetime) -> tuple[datetime, list[list[NewRun]]]:
+        """The newest fire time that is due, and what each member is owed for it (or, when late, for all until then)."""
+        fire_time = beat.next
+        assert fire_time is not None  # noqa: S101 - only beats with a fire time are in the heap
+        if now - fire_time > LATE and (missed := look_back(beat, beat.members[0].cursor, now)):
+            spread = _spread(len(beat.members))
+            return missed.newest, [self._missed_runs(beat, member, missed, now, spread) for member in beat.members]
+        return fire_time, [[self._fire(member, fire_time, now)] for member in beat.members]
+
+    def _fire(self, member: Member, fire_time: datetime, now: datetime) -> NewRun:
+        paused = PAUSED_REASON if member.job.name in self.paused else None
+        delay = random_delay(member.jitter)
+        return new_run(member.job, Cause.FIRE, now, fire_time=fire_time, delay=delay, skip_reason=paused)
+
+    def _missed_runs(
+        self, beat: Beat, member: Member, missed: Missed, now: datetime, spread: timedelta
+    ) -> list[NewRun]:
+        if member.job.name in self.paused:
+            return [new_run(member.job, Cause.CATCH_UP, now, fire_time=missed.newest, skip_reason=PAUSED_REASON)]
+        return serve_missed(beat, member, missed, now, spread)
+
+    async def _catch_up(self, beats: list[Beat], now: datetime) -> None:
+        """Serve what passed before this engine started; members of a beat may have stopped at different times."""
+        found: dict[tuple[int, datetime], Missed | None] = {}
+        behind: list[tuple[Beat, Member, Missed]] = []
+        for beat in beats:
+            for member in beat.members:
+                key = (id(beat), member.cursor)
+                if key not in found:
+                    found[key] = look_back(beat, member.cursor, now)
+                if missed := found[key]:
+                    behind.append((beat, member, missed))
+        spread = _spread(len(behind))
+        served = []
+        for beat, member, missed in behind:
+            served.append(_served(member, self._missed_runs(beat, member, missed, now, spread), missed.newest))
+            member.cursor = beat.anchor = missed.newest
+        await self._create(served)
+
+    async def _create(self, served: Sequence[_Served]) -> None:
+        """Write fires in order, each trigger's runs together with its cursor; what is written can start meanwhile."""
+        new: list[NewRun] = []
+        moves: list[CursorMove] = []
+        for position, one in enumerate(served):
+            new += one.runs
+            if one.move is not None:
+                moves.append(one.move)
+            if len(new) >= ROWS_PER_WRITE or position == len(served) - 1:
+                self._tell(new, await self._store.submit(create_runs, new, moves))
+                self._on_created()
+                new, moves = [], []
+
+    def _tell(self, new: Sequence[NewRun], created: list[Created]) -> None:
+        for run, made in zip(new, created, strict=False):
+            if made.state is RunState.SKIPPED and made.id is not None:
+                fields = {"job": made.job, "run_id": made.id, "fire_time": run.fire_time, "reason": run.skip_reason}
+                self._emit(Event(name="run.skipped", at=run.created_at, level="warning", fields=fields))
+
+
+def _served(member: Member, runs: list[NewRun], fire_time: datetime) -> _Served:
+    return _Served(runs, CursorMove(job=member.job.name, trigger=member.key, fire_time=fire_time))
+
+
+def _spread(jobs: int) -> timedelta:
+    return min(LONGEST_SPREAD, SPREAD_PER_JOB * (jobs - 1))

@@ -1,0 +1,111 @@
+"""What becomes of a run when an attempt ends? The job's policies answer; nothing here has an effect."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+
+import msgspec
+
+from orchestrator.core.plan import Job
+from orchestrator.core.runs import Attempt, Outcome, RunState
+from orchestrator.executors.contract import Ended
+from orchestrator.store.claims import DEADLINE_REASON, ClaimedRun
+from orchestrator.store.endings import Ending
+
+_NAMES = {
+    Outcome.TIMED_OUT: ("builtins.TimeoutError",),
+    Outcome.CRASHED: (),
+}
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that this engine holds: the claim, the owner it was claimed for, and the job as it was then."""
+
+    run: ClaimedRun
+    owner: int
+    job: Job
+
+    @property
+    def number(self) -> int:
+        """Which attempt this is to a person: the first that counts is 1."""
+        return self.run.attempt - self.run.uncharged
+
+
+def judge(held: Held, ended: Ended, rng: random.Random | None = None) -> Ending:
+    """The run's next state. A released attempt costs nothing; a failed one retries as far as the policies allow."""
+    state, due_at, reason = _next_state(held, ended, rng)
+    return Ending(
+        run_id=held.run.id,
+        attempt=held.run.attempt,
+        state=state,
+        record=_record(held, ended),
+        due_at=due_at,
+        charged=ended.outcome is not Outcome.RELEASED,
+        reason=reason,
+        result=ended.result if state is RunState.SUCCEEDED else None,
+    )
+
+
+def _next_state(held: Held, ended: Ended, rng: random.Random | None) -> tuple[RunState, datetime | None, str | None]:
+    match ended.outcome:
+        case Outcome.SUCCEEDED:
+            return RunState.SUCCEEDED, None, None
+        case Outcome.CANCELLED:
+            return RunState.CANCELLED, None, ended.reason
+        case Outcome.RELEASED:
+            return RunState.QUEUED, None, ended.reason
+    failure = _failure(ended)
+    if ended.started_at is None:
+        return RunState.FAILED, None, failure
+    if refusal := _why_no_retry(held, ended):
+        return RunState.FAILED, None, f"{failure} ({refusal})"
+    due_at = ended.finished_at + _pause(held, ended, rng)
+    if held.run.deadline_at is not None and due_at >= held.run.deadline_at:
+        return RunState.FAILED, None, f"{failure} ({DEADLINE_REASON})"
+    return RunState.SCHEDULED, due_at, failure
+
+
+def _failure(ended: Ended) -> str:
+    if ended.reason is not None:
+        return ended.reason
+    if ended.error is None:
+        return ended.outcome.value
+    return f"{ended.error.type}: {ended.error.message}" if ended.error.message else ended.error.type
+
+
+def _why_no_retry(held: Held, ended: Ended) -> str | None:
+    retry = held.job.retry
+    if ended.give_up:
+        return "it gave up"
+    if held.job.at_most_once:
+        return "at_most_once: it is not tried again"
+    if held.number >= retry.max_attempts:
+        return f"attempt {held.number} of {retry.max_attempts}"
+    names = _NAMES.get(ended.outcome, ended.error.names if ended.error else ())
+    # A crash has no exception to name, and a callable that raised `Retry` has decided for itself.
+    if ended.outcome is Outcome.CRASHED or ended.retry_after is not None or retry.covers(names):
+        return None
+    return "its retry policy leaves this exception out"
+
+
+def _pause(held: Held, ended: Ended, rng: random.Random | None) -> timedelta:
+    if ended.retry_after is not None:
+        return timedelta(seconds=ended.retry_after)
+    return held.job.retry.pause(held.number, rng)
+
+
+def _record(held: Held, ended: Ended) -> Attempt | None:
+    if ended.started_at is None:
+        return None
+    return Attempt(
+        run_id=held.run.id,
+        attempt=held.run.attempt,
+        number=held.number,
+        outcome=ended.outcome,
+        owner=held.owner,
+        started_at=ended.started_at,
+        finished_at=ended.finished_at,
+        worker_pid=ended.worker_pid,
+        error=ended.error,
+    )
