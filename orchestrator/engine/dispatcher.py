@@ -83,7 +83,7 @@ class Dispatcher:
                     name="dispatcher.delayed", at=self._clock.now(), level="error", fields={"error": str(error)}
                 )
                 self._emit(event)
-                await asyncio.sleep(LOOK_EVERY)
+                await self._clock.wait(asyncio.Event(), LOOK_EVERY)
                 continue
             if not more:
                 await self._sleep()
@@ -121,10 +121,7 @@ class Dispatcher:
         if self._next_due is not None:
             seconds = min(seconds, (self._next_due - self._clock.now()).total_seconds())
         if seconds > 0:
-            try:
-                await asyncio.wait_for(self._wake.wait(), seconds)
-            except TimeoutError:
-                return
+            await self._clock.wait(self._wake, seconds)
 
     def _heed(self, wishes: Wishes) -> None:
         self._on_pauses(wishes.paused)

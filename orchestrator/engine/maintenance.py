@@ -38,10 +38,7 @@ class Maintenance:
             self._schedule.run_pending()
             while self._due:
                 await self._perform(self._due.pop(0))
-            try:
-                await asyncio.wait_for(self._stopping.wait(), TICK)
-            except TimeoutError:
-                continue
+            await self._clock.wait(self._stopping, TICK)
 
     def stop(self) -> None:
         """Start no more tasks."""

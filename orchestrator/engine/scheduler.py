@@ -108,10 +108,7 @@ class Scheduler:
         if self._heap:
             seconds = min(seconds, (self._heap[0][0] - self._clock.now()).total_seconds())
         if seconds > 0:
-            try:
-                await asyncio.wait_for(self._stopping.wait(), seconds)
-            except TimeoutError:
-                return
+            await self._clock.wait(self._stopping, seconds)
 
     def _notice_clock(self) -> None:
         now = self._clock.now()
@@ -147,7 +144,7 @@ class Scheduler:
         self._emit(Event(name="scheduler.delayed", at=self._clock.now(), level="error", fields=fields))
         for beat in due:
             self._push(beat, beat.next)
-        await asyncio.sleep(LONGEST_SLEEP)
+        await self._clock.wait(self._stopping, LONGEST_SLEEP)
 
     def _runs_of(self, beat: Beat, now: datetime) -> tuple[datetime, list[list[NewRun]]]:
         """The newest fire time that is due, and what each member is owed for it (or, when late, for all until then)."""
