@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 import traceback
@@ -37,28 +38,20 @@ def missing_module(name: str) -> str:
 
 def blame(frames: Iterable[tuple[str, int]], homes: Sequence[str]) -> tuple[str, int]:
     """Of frames (file, line), innermost first, the one to show: the user's own code, else whatever isn't Python's."""
-    own = [(str(Path(home).resolve()), home) for home in homes]
+    own = tuple(os.path.join(place, "") for home in homes for place in (home, os.path.realpath(home)))  # noqa: PTH118
     others = None
     for file, line in frames:
-        if file.startswith("<") or _is_ours(file):
+        installed = "-packages" in file
+        if file.startswith(("<", _OURS)) or (file.startswith(_STDLIB) and not installed):
             continue
-        if not _is_installed(file) and any(file.startswith((real, home)) for real, home in own):
+        if file.startswith(own) and not installed:
             return file, line
-        if others is None and not file.startswith(_STDLIB):
-            others = (file, line)
+        others = others or (file, line)
     return others or ("", 0)
 
 
-_STDLIB = sysconfig.get_path("stdlib")
-_OURS = str(Path(__file__).parent.parent)
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith(_OURS)
-
-
-def _is_installed(file: str) -> bool:
-    return "site-packages" in file or "dist-packages" in file
+_STDLIB = os.path.join(sysconfig.get_path("stdlib"), "")  # noqa: PTH118 - the separator at the end matters
+_OURS = os.path.join(Path(__file__).parent.parent, "")  # noqa: PTH118
 
 
 def _place(error: BaseException, homes: Sequence[str]) -> tuple[str, int]:
@@ -87,7 +80,7 @@ def _text(error: BaseException) -> str:
     """The traceback without the frames of importlib and of this package that led to the plugin."""
     try:
         shown = traceback.TracebackException.from_exception(error, limit=-30)
-        kept = [f for f in shown.stack if not f.filename.startswith("<frozen importlib") and not _is_ours(f.filename)]
+        kept = [f for f in shown.stack if not f.filename.startswith(("<frozen importlib", _OURS))]
         shown.stack = traceback.StackSummary.from_list(kept)
         text = "".join(shown.format(chain=True))
     except Exception:  # noqa: BLE001 - formatting calls the exception's own methods

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from orchestrator.core.catalogue import PluginProblem
 from orchestrator.plugins.api import MARK
 from orchestrator.plugins.failures import CallableError, did_you_mean
+from orchestrator.plugins.import_failure import missing_module
 from orchestrator.plugins.importing import Importer
 from orchestrator.plugins.refusals import place, refuse
 
@@ -65,52 +67,60 @@ class Registry:
             return known
         if call in self._twice:
             raise CallableError(self._twice[call])
-        target = self._functions[call] if call in self._functions else self._locate(call)
+        target = self._find(call)
+        if target is None:
+            raise self._unknown(call)
         refuse(call, target)
         self._resolved[call] = target
         return target  # type: ignore[no-any-return]
 
     def factory(self, use: str) -> Callable[..., Any]:
         """What a resource's `use` names: a function, but also a class. Raises `CallableError`."""
-        target = self._functions[use] if use in self._functions else self._locate(use)
+        target = self._find(use)
+        if target is None:
+            top = use.replace(":", ".").partition(".")[0]
+            hint = None if top in sys.modules else f"there is no module {top!r}; {missing_module(top)}"
+            raise self._broken(use) or CallableError(f"{use!r} can't be found", hint)
         if not callable(target):
             raise CallableError(f"{use!r} is not callable", "name a function or a class that makes the resource")
         return target  # type: ignore[no-any-return]
 
+    def _find(self, call: str) -> Any:
+        return self._functions[call] if call in self._functions else self._locate(call)
+
     def _locate(self, call: str) -> Any:
-        """Follow `package.module.function` or `package.module:function`, importing on the way."""
+        """What is there, or none: follows `package.module.function` or `package.module:function`, importing."""
         module_part, colon, attributes = call.partition(":")
         steps = module_part.split(".")
         if not all(part.isidentifier() for part in (*steps, *(attributes.split(".") if colon else ()))):
             raise CallableError(f"{call!r} is not a callable's name", "write it like module.function")
         if len(steps) == 1 and not colon:
-            raise self._unknown(call)
+            return None
         found: Any = self._modules.get(steps[0]) or self._importer.module(steps[0])
         for step in steps[1:]:
-            found = self._step(call, found, step, only_modules=bool(colon))
+            found = self._step(found, step, only_modules=bool(colon))
         for step in attributes.split(".") if colon else ():
-            found = self._step(call, found, step)
-        if found is None:
-            raise self._unknown(call)
+            found = self._step(found, step)
         return found
 
-    def _step(self, call: str, owner: Any, name: str, *, only_modules: bool = False) -> Any:
-        if owner is None:
-            raise self._unknown(call)
+    def _step(self, owner: Any, name: str, *, only_modules: bool = False) -> Any:
         inner = getattr(owner, name, None)
         is_package = isinstance(owner, ModuleType) and hasattr(owner, "__path__")
         if is_package and (inner is None or (only_modules and not isinstance(inner, ModuleType))):
-            inner = self._importer.module(f"{owner.__name__}.{name}")
-        if inner is None:
-            raise self._unknown(call)
+            return self._importer.module(f"{owner.__name__}.{name}")
         return inner
 
+    def _broken(self, call: str) -> CallableError | None:
+        problem = self._importer.failed(call)
+        if problem is None:
+            return None
+        where = f" ({problem.file}:{problem.line})" if problem.file else ""
+        message = f"{call!r} can't be used: {problem.module} failed to import"
+        return CallableError(message, f"{problem.message}{where}")
+
     def _unknown(self, call: str) -> CallableError:
-        if (problem := self._importer.failed(call)) is not None:
-            where = f" ({problem.file}:{problem.line})" if problem.file else ""
-            return CallableError(
-                f"{call!r} can't be used: {problem.module} failed to import", f"{problem.message}{where}"
-            )
+        if (broken := self._broken(call)) is not None:
+            return broken
         self._misses += 1
         if self._misses > _MAX_SUGGESTIONS:
             return CallableError(f"no callable is named {call!r}")

@@ -1,0 +1,128 @@
+"""Reads plugins without running them here: in processes that may hang or crash, again without the module that did."""
+
+from __future__ import annotations
+
+import signal
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from orchestrator.core.catalogue import Inspection, ParamCheck, ParamProblem, PluginProblem
+from orchestrator.core.errors import PluginError
+from orchestrator.core.plan import PluginSources, Workers
+from orchestrator.core.units import format_duration
+from orchestrator.executors import trace
+from orchestrator.executors.reader import End, Reading, read_plugins
+from orchestrator.plugins.import_failure import blame
+from orchestrator.worker.inspection_messages import Announced, Request, Step
+
+DEFAULT_TIMEOUT = Workers().import_timeout
+
+
+class ProcessInspector:
+    """An `Inspector` whose every look at the plugins happens in a fresh interpreter.
+
+    `import_timeout` is what one module's import may take. A module that takes longer, or that ends the process, is
+    reported with the line where it was, and the rest is read again without it: never more than one round for each.
+    """
+
+    def __init__(self, import_timeout: timedelta = DEFAULT_TIMEOUT) -> None:
+        self._timeout = import_timeout
+
+    def inspect(
+        self, sources: PluginSources, checks: list[ParamCheck], resources: dict[str, str], root: str
+    ) -> Inspection:
+        """Import `sources`, check parameters and resources. Raises `PluginError` if no reader can run at all."""
+        if not (sources.folders or sources.modules or checks or resources):
+            return Inspection()
+        request = Request(
+            sources=sources, checks=checks, resources=resources, root=root, timeout=self._timeout.total_seconds()
+        )
+        fatal: dict[Announced, PluginProblem] = {}
+        while True:
+            reading = read_plugins(request)
+            if reading.inspection is not None:
+                return _complete(reading.inspection, reading, fatal, checks)
+            step = reading.last
+            if step is None or step in fatal:
+                raise PluginError(f"the reader of plugins ended without an answer{_last_words(reading)}")
+            fatal[step] = self._problem(step, reading, request)
+            request = _without(request, step)
+
+    def _problem(self, step: Announced, reading: Reading, request: Request) -> PluginProblem:
+        homes = (*request.sources.folders, request.root)
+        frames = trace.frames(reading.trace, "inspection.py")
+        file, line = blame(frames, homes)
+        shown = "".join(f'  File "{file}", line {line}\n' for file, line in frames[:30])
+        problem = PluginProblem(
+            module=step.name,
+            message=self._message(step, reading),
+            file=file or _file_of(step.name, request),
+            line=line,
+            traceback=f"Most recent call first:\n{shown}" if shown else "",
+        )
+        return _with_output(problem, reading, step)
+
+    def _message(self, step: Announced, reading: Reading) -> str:
+        what = f"importing {step.name}" if step.step is Step.IMPORT else f"checking the parameters of {step.name}"
+        if reading.end is End.STUCK or trace.timed_out(reading.trace):
+            return f"{what} did not finish in {format_duration(self._timeout)}"
+        if reading.end is End.LEFT:
+            return f"{what} closed the process's files or made it another program"
+        if reading.status < 0:
+            return f"{what} crashed the process with {signal.Signals(-reading.status).name}"
+        return f"{what} ended the process with exit status {reading.status}"
+
+
+def _without(request: Request, step: Announced) -> Request:
+    if step.step is Step.CHECK:
+        return msgspec.structs.replace(request, unchecked=(*request.unchecked, step.name))
+    sources = msgspec.structs.replace(request.sources, skip=(*request.sources.skip, step.name))
+    return msgspec.structs.replace(request, sources=sources)
+
+
+def _complete(
+    inspection: Inspection, reading: Reading, fatal: dict[Announced, PluginProblem], checks: list[ParamCheck]
+) -> Inspection:
+    """Add what earlier rounds found, in place of "it is skipped"; and what each failed module printed."""
+    imports = {step.name: problem for step, problem in fatal.items() if step.step is Step.IMPORT}
+    found = [problem for problem in inspection.problems if problem.module not in imports]
+    stuck = {step.name: problem for step, problem in fatal.items() if step.step is Step.CHECK}
+    uncheckable = [
+        ParamProblem(job=check.job, kind="type", path=(), message=_located(stuck[check.call]))
+        for check in checks
+        if check.call in stuck
+    ]
+    told = (_with_output(problem, reading, Announced(Step.IMPORT, problem.module)) for problem in found)
+    return msgspec.structs.replace(
+        inspection,
+        problems=(*told, *imports.values()),
+        param_problems=(*inspection.param_problems, *uncheckable),
+    )
+
+
+def _with_output(problem: PluginProblem, reading: Reading, step: Announced) -> PluginProblem:
+    text = reading.outputs.get(step, b"").decode("utf-8", "replace").strip()
+    if not text:
+        return problem
+    return msgspec.structs.replace(problem, traceback=f"{problem.traceback}Output:\n{text}\n")
+
+
+def _located(problem: PluginProblem) -> str:
+    return f"{problem.message} ({problem.file}:{problem.line})" if problem.file else problem.message
+
+
+def _file_of(module: str, request: Request) -> str:
+    """The file of a module that died without a trace, where a plugin's or a project's own would be."""
+    for folder in (*request.sources.folders, request.root):
+        base = Path(folder, *module.split("."))
+        for file in (base.with_name(base.name + ".py"), base / "__init__.py"):
+            if file.is_file():
+                return str(file)
+    return ""
+
+
+def _last_words(reading: Reading) -> str:
+    said = b"".join(reading.outputs.values()).decode("utf-8", "replace").strip().splitlines()
+    return f" (exit status {reading.status}): {said[-1]}" if said else f" (exit status {reading.status})"
