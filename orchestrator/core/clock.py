@@ -51,6 +51,11 @@ class ManualClock:
     def monotonic(self) -> float:
         return self._monotonic
 
+    @property
+    def waiting(self) -> int:
+        """How many wait on this clock."""
+        return sum(not timer.done() for _, timer in self._timers)
+
     async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         timer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._timers.append((self._monotonic + seconds, timer))

@@ -1,0 +1,240 @@
+"""The life of a run: retries, limits, cancellation, followers, recovery, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from orchestrator.core.plan import Job, Queue
+from orchestrator.core.policies import Backoff, Jitter, Retry
+from orchestrator.core.runs import Cause, ErrorInfo, Outcome, RunState
+from orchestrator.core.triggers import AfterTrigger, On
+from orchestrator.executors.contract import Output, Progress, Saved
+from orchestrator.store import instances, queries, requests
+from orchestrator.store.creation import NewRun, create_runs
+
+MakeJob = Callable[..., Job]
+STEADY = Retry(max_attempts=3, backoff=Backoff.CONSTANT, delay=timedelta(seconds=10), jitter=Jitter.NONE)
+BOOM = ErrorInfo(type="ValueError", message="boom", names=("builtins.ValueError", "builtins.Exception"))
+
+
+def enqueue(bench: Any, job: Job, **fields: Any) -> int:
+    now = bench.clock.now()
+    new = NewRun(job=job.name, cause=Cause.MANUAL, created_at=now, due_at=now, queue=job.queue, **fields)
+    return bench.view.write(create_runs, [new])[0].id
+
+
+def test_a_failing_run_retries_by_its_policy_and_then_is_dead(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        bench.executor.behave = lambda _: BOOM
+        job = make_job(retry=STEADY)
+        run_id = enqueue(bench, job)
+        async with bench.running(job):
+            await bench.until(lambda: bench.states() == ["scheduled"])
+            await bench.pass_time(timedelta(seconds=9))
+            assert len(bench.executor.orders) == 1
+            await bench.pass_time(timedelta(seconds=15))
+            await bench.until(lambda: bench.states() == ["failed"])
+        assert [order.number for order in bench.executor.orders] == [1, 2, 3]
+        assert bench.runs()[0].reason == "ValueError: boom (attempt 3 of 3)"
+        outcomes = [a.outcome for a in bench.view.read(queries.list_attempts, run_id)]
+        assert outcomes == [Outcome.FAILED] * 3
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("fields", "ended", "state", "reason"),
+    [
+        ({"retry": Retry(give_up_on=("ValueError",))}, {"error": BOOM}, "failed", "leaves this exception out"),
+        ({"retry": Retry(on=("OSError",))}, {"error": BOOM}, "failed", "leaves this exception out"),
+        ({"retry": Retry(on=("builtins.Exception",))}, {"error": BOOM}, "scheduled", "boom"),
+        ({"at_most_once": True}, {"error": BOOM}, "failed", "at_most_once"),
+        ({}, {"error": BOOM, "give_up": True}, "failed", "gave up"),
+        ({"retry": Retry(on=("OSError",))}, {"error": BOOM, "retry_after": 60.0}, "scheduled", "boom"),
+        ({"deadline": timedelta(seconds=30)}, {"error": BOOM, "retry_after": 60.0}, "failed", "deadline"),
+    ],
+)
+def test_a_failed_attempt_is_judged_by_the_jobs_policies(
+    bench: Any, make_job: MakeJob, fields: dict[str, Any], ended: dict[str, Any], state: str, reason: str
+) -> None:
+    async def body() -> None:
+        bench.executor.behave = lambda _: None
+        job = make_job(**fields)
+        deadline = bench.clock.now() + job.deadline if job.deadline else None
+        run_id = enqueue(bench, job, deadline_at=deadline)
+        async with bench.running(job):
+            await bench.until(lambda: run_id in bench.executor.held)
+            bench.executor.end(run_id, Outcome.FAILED, **ended)
+            await bench.until(lambda: bench.states() == [state])
+        assert reason in bench.runs()[0].reason
+
+    asyncio.run(body())
+
+
+def test_released_attempts_cost_nothing(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        ends = iter([Outcome.RELEASED] * 5 + [Outcome.SUCCEEDED])
+        bench.executor.behave = lambda _: next(ends)
+        job = make_job(retry=Retry(max_attempts=1))
+        enqueue(bench, job)
+        async with bench.running(job):
+            await bench.until(lambda: bench.states() == ["succeeded"])
+        assert {order.number for order in bench.executor.orders} == {1}
+        assert [order.attempt for order in bench.executor.orders] == [1, 2, 3, 4, 5, 6]
+
+    asyncio.run(body())
+
+
+def test_limits_of_jobs_and_queues_hold(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        bench.executor.behave = lambda _: None
+        narrow = make_job("narrow", concurrency=2, queue="q")
+        wide = make_job("wide", queue="q")
+        for _ in range(10):
+            enqueue(bench, narrow)
+            enqueue(bench, wide)
+        async with bench.running(narrow, wide, queues=(Queue(name="q", concurrency=5),)):
+            finished = 0
+            while finished < 20:
+                await bench.until(lambda: len(bench.executor.held) == min(5, 20 - finished) or finished >= 15)
+                jobs = [order.job for order in bench.executor.held.values()]
+                assert jobs.count("narrow") <= 2
+                bench.executor.end(next(iter(bench.executor.held)), Outcome.SUCCEEDED)
+                finished += 1
+                await bench.until(lambda: len(bench.runs(None, RunState.SUCCEEDED)) == finished)
+                if finished >= 15:
+                    await bench.until(lambda: bench.executor.held or finished == 20)
+
+    asyncio.run(body())
+
+
+def test_followers_run_after_the_end_they_wait_for(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        bench.executor.behave = lambda order: BOOM if order.job == "bad" else Outcome.SUCCEEDED
+        once = Retry(max_attempts=1)
+        jobs = [make_job("good"), make_job("bad", retry=once)]
+        for parent in ("good", "bad"):
+            for on in On:
+                jobs.append(make_job(f"{parent}-{on.value}", after=(AfterTrigger(job=parent, on=on),)))
+        jobs.append(make_job("chained", after=(AfterTrigger(job="good-success"),)))
+        for job in jobs[:2]:
+            enqueue(bench, job)
+        async with bench.running(*jobs):
+            await bench.until(lambda: len(bench.runs()) == 7 and not bench.executor.held)
+            await bench.until(lambda: all(run.state.finished for run in bench.runs()))
+        ran = {run.job for run in bench.runs() if run.cause is Cause.AFTER}
+        assert ran == {"good-success", "good-end", "bad-failure", "bad-end", "chained"}
+
+    asyncio.run(body())
+
+
+def test_a_person_can_cancel_a_running_run_and_a_waiting_one(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        bench.executor.behave = lambda _: None
+        job = make_job(concurrency=1)
+        first, second = enqueue(bench, job), enqueue(bench, job)
+        async with bench.running(job):
+            await bench.until(lambda: first in bench.executor.held)
+            assert bench.view.write(requests.cancel, second, bench.clock.now()) is RunState.CANCELLED
+            assert bench.view.write(requests.cancel, first, bench.clock.now()) is RunState.RUNNING
+            await bench.pass_time(timedelta(seconds=2))
+            await bench.until(lambda: bench.states() == ["cancelled", "cancelled"])
+        assert bench.executor.cancelled == [(first, "cancelled on request")]
+
+    asyncio.run(body())
+
+
+def test_output_progress_and_checkpoints_are_kept(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        bench.executor.behave = lambda _: None
+        job = make_job(retry=Retry(max_attempts=2, delay=timedelta(0)))
+        run_id = enqueue(bench, job)
+        async with bench.running(job):
+            await bench.until(lambda: run_id in bench.executor.held)
+            now = bench.clock.now()
+            bench.executor.report(
+                Output(run_id=run_id, attempt=1, at=now, stream="stdout", text="hello\n"),
+                Progress(run_id=run_id, attempt=1, done=3, total=10),
+                Saved(run_id=run_id, attempt=1, value={"offset": 300}),
+            )
+            await bench.until(lambda: bench.runs()[0].progress == (3, 10))
+            bench.executor.end(run_id, Outcome.FAILED, error=BOOM)
+            await bench.pass_time(timedelta(seconds=1))
+            await bench.until(lambda: run_id in bench.executor.held)
+            assert bench.executor.orders[-1].checkpoint == {"offset": 300}
+            bench.executor.end(run_id, Outcome.SUCCEEDED)
+        lines = bench.view.read(queries.list_logs, run_id)
+        assert [line.text for _, line in lines] == ["hello\n"]
+
+    asyncio.run(body())
+
+
+def test_the_runs_of_a_dead_engine_are_recovered_once_and_charged(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        from orchestrator.store.claims import ClaimRequest, claim
+
+        job = make_job(retry=STEADY)
+        run_id = enqueue(bench, job)
+        now = bench.clock.now()
+        dead = bench.view.write(
+            instances.register, host="elsewhere", pid=1, plan_path="", wake_path=None, now=now, lease_until=now
+        )
+        bench.view.write(
+            claim,
+            ClaimRequest(
+                owner=dead, now=now, capacity={job.isolation: 9}, queues=["default"], queue_limits={}, job_limits={}
+            ),
+        )
+        bench.clock.advance(timedelta(seconds=1))
+        async with bench.running(job), bench.running(job):
+            await bench.until(lambda: bench.states() == ["scheduled"])
+            await bench.pass_time(timedelta(seconds=11))
+            await bench.until(lambda: bench.states() == ["succeeded"])
+        outcomes = [a.outcome.value for a in bench.view.read(queries.list_attempts, run_id)]
+        assert outcomes == ["crashed", "succeeded"]
+        assert len(bench.named("engine.lost")) >= 1
+
+    asyncio.run(body())
+
+
+def test_shutdown_gives_back_what_it_interrupts_and_the_lease(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        bench.executor.behave = lambda _: None
+        job = make_job()
+        run_id = enqueue(bench, job)
+        async with bench.running(job):
+            await bench.until(lambda: run_id in bench.executor.held)
+        run = bench.runs()[0]
+        assert (run.state, run.charged, run.owner) == (RunState.QUEUED, 0, None)
+        assert bench.view.read(instances.living) == []
+        assert list(bench.view.database.path.parent.glob("*.sock")) == []
+
+    asyncio.run(body())
+
+
+def test_a_run_past_its_deadline_fails_without_starting(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        bench.executor.room = 0
+        job = make_job()
+        enqueue(bench, job, deadline_at=bench.clock.now() + timedelta(seconds=5))
+        async with bench.running(job):
+            await bench.pass_time(timedelta(seconds=8))
+            await bench.until(lambda: bench.states() == ["failed"])
+        assert "deadline" in bench.runs()[0].reason
+
+    asyncio.run(body())
+
+
+def test_a_run_of_a_job_that_is_gone_fails_and_says_so(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        enqueue(bench, make_job("gone", queue="old"))
+        async with bench.running(make_job()):
+            await bench.until(lambda: bench.states() == ["failed"])
+        assert "no job 'gone' is declared" in bench.runs()[0].reason
+
+    asyncio.run(body())
