@@ -103,7 +103,7 @@ def _complete(
 
 
 def _with_output(problem: PluginProblem, reading: Reading, step: Announced) -> PluginProblem:
-    text = reading.outputs.get(step, b"").decode("utf-8", "replace").strip()
+    text = reading.printed.get(step)
     if not text:
         return problem
     return msgspec.structs.replace(problem, traceback=f"{problem.traceback}Output:\n{text}\n")
@@ -124,5 +124,5 @@ def _file_of(module: str, request: Request) -> str:
 
 
 def _last_words(reading: Reading) -> str:
-    said = b"".join(reading.outputs.values()).decode("utf-8", "replace").strip().splitlines()
+    said = "\n".join(reading.printed.values()).splitlines()
     return f" (exit status {reading.status}): {said[-1]}" if said else f" (exit status {reading.status})"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import selectors
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -17,11 +17,10 @@ import msgspec
 
 from orchestrator.core.catalogue import Inspection
 from orchestrator.core.errors import PluginError
+from orchestrator.executors.captured import Captured
 from orchestrator.worker.inspection_messages import Announced, Found, Request, decode_answer, encode
 from orchestrator.worker.messages import Frames
 
-OUTPUT_KEPT = 4_000
-"""Bytes, the last ones, of what each step prints."""
 TRACE_KEPT = 64_000
 PATIENCE = 5.0
 """Seconds beyond a step's timeout after which the reader, which should have ended itself, is killed."""
@@ -50,11 +49,14 @@ class Reading:
     trace: str = ""
     status: int = 0
     end: End = End.OWN
-    outputs: dict[Announced | None, bytes] = field(default_factory=lambda: defaultdict(bytes))
+    printed: dict[Announced | None, str] = field(default_factory=dict)
+    """The last of what each step printed; None is before the first."""
 
 
 def read_plugins(request: Request) -> Reading:
     """Start a reader and listen to it. Its whole process group is gone when this returns."""
+    captured = Captured(mark := b"\0%s\0" % secrets.token_hex(8).encode())
+    request = msgspec.structs.replace(request, mark=mark)
     reply, reply_end = os.pipe()
     with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as trace:
         question.write(encode(request))
@@ -67,12 +69,14 @@ def read_plugins(request: Request) -> Reading:
         finally:
             os.close(reply_end)
         reading = Reading()
+        listener = _Listener(process, reply, request.timeout, reading, captured)
         try:
-            _Listener(process, reply, request.timeout, reading).listen()
+            listener.listen()
         finally:
             reading.status = _end(process)
             os.close(reply)
         trace.seek(max(0, trace.seek(0, os.SEEK_END) - TRACE_KEPT))
+        reading.printed = {step: captured.text(number) for number, step in enumerate([None, *listener.steps])}
         reading.trace = trace.read().decode("ascii", "replace")
     return reading
 
@@ -103,13 +107,17 @@ def _end(process: subprocess.Popen[bytes]) -> int:
 
 
 class _Listener:
-    def __init__(self, process: subprocess.Popen[bytes], reply: int, timeout: float, reading: Reading) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], reply: int, timeout: float, reading: Reading, captured: Captured
+    ) -> None:
         self._process = process
         self._reply = reply
         self._output = process.stdout.fileno() if process.stdout else -1
         self._timeout = timeout
         self._reading = reading
         self._frames = Frames()
+        self._captured = captured
+        self.steps: list[Announced] = []
 
     def listen(self) -> None:
         """Until there are findings, the process has ended, or nothing was heard for too long."""
@@ -151,8 +159,7 @@ class _Listener:
             data = os.read(self._output, 2**17)
         except BlockingIOError:
             return True
-        step = self._reading.last
-        self._reading.outputs[step] = (self._reading.outputs[step] + data)[-OUTPUT_KEPT:]
+        self._captured.feed(data)
         return bool(data)
 
     def _take_reply(self) -> bool:
@@ -163,7 +170,7 @@ class _Listener:
                 if isinstance(message, Found):
                     self._reading.inspection = message.inspection
                 else:
-                    self._take_output()  # what is in the pipe by now was mostly printed by the step before
+                    self.steps.append(message)
                     self._reading.last = message
         except (ValueError, msgspec.MsgspecError) as error:
             raise PluginError(f"the reader of plugins said something that can't be understood: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 _HEAD = re.compile(r"^(?:Current thread|Thread|Stack)\b.*most recent call first", re.MULTILINE)
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
@@ -13,7 +14,7 @@ def frames(trace: str, main: str) -> list[tuple[str, int]]:
     """Files and lines, innermost first, of the thread to blame: the one that crashed, else the one which runs the
     file `main`, else the last. Empty if there is no trace."""
     heads = [match.start() for match in _HEAD.finditer(trace)]
-    threads = [trace[start:end] for start, end in zip(heads, [*heads[1:], len(trace)], strict=True)]
+    threads = [trace[start:end] for start, end in pairwise([*heads, len(trace)])]
     crashed = [thread for thread in threads if thread.startswith("Current thread")]
     running = [thread for thread in threads if f'{main}"' in thread]
     blamed = (crashed or running or threads)[-1:]

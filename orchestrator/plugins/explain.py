@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Path = tuple[str | int, ...]
-_KINDS = {"missing": "missing", "missing_argument": "missing", "extra_forbidden": "unknown"}
+_KINDS = {
+    "missing": "missing",
+    "missing_argument": "missing",
+    "extra_forbidden": "unknown",
+    "unexpected_keyword_argument": "unknown",
+}
 _HINTS = {
     "time_delta_parsing": "annotate it `Duration` to write it like 1h30m",
     "time_delta_type": "annotate it `Duration` to write it like 1h30m",

@@ -51,6 +51,7 @@ def blame(frames: Iterable[tuple[str, int]], homes: Sequence[str]) -> tuple[str,
 
 
 _STDLIB = os.path.join(sysconfig.get_path("stdlib"), "")  # noqa: PTH118 - the separator at the end matters
+_IMPORTLIB = os.path.join(_STDLIB, "importlib", "")  # noqa: PTH118
 _OURS = os.path.join(Path(__file__).parent.parent, "")  # noqa: PTH118
 
 
@@ -80,7 +81,7 @@ def _text(error: BaseException) -> str:
     """The traceback without the frames of importlib and of this package that led to the plugin."""
     try:
         shown = traceback.TracebackException.from_exception(error, limit=-30)
-        kept = [f for f in shown.stack if not f.filename.startswith(("<frozen importlib", _OURS))]
+        kept = [f for f in shown.stack if not f.filename.startswith(("<frozen importlib", _IMPORTLIB, _OURS))]
         shown.stack = traceback.StackSummary.from_list(kept)
         text = "".join(shown.format(chain=True))
     except Exception:  # noqa: BLE001 - formatting calls the exception's own methods

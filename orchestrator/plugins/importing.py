@@ -26,15 +26,14 @@ class Importer:
         self.problems: list[PluginProblem] = []
         self._skip = frozenset(skip)
         self._announce = announce or (lambda _: None)
-        self._skipped: set[str] = set()
+        self._failed: dict[str, PluginProblem] = {}
 
     def skips(self, module: str) -> bool:
         """Whether the module, or a package around it, is not to be imported; recorded as a problem once."""
         parts = module.split(".")
         hit = next((name for i in range(len(parts)) if (name := ".".join(parts[: i + 1])) in self._skip), None)
-        if hit is not None and hit not in self._skipped:
-            self._skipped.add(hit)
-            self.problems.append(PluginProblem(module=hit, message=SKIPPED))
+        if hit is not None and hit not in self._failed:
+            self._fail(PluginProblem(module=hit, message=SKIPPED))
         return hit is not None
 
     def guarded(self, name: str, load: Callable[[], ModuleType], absent: str = "") -> ModuleType | None:
@@ -44,23 +43,27 @@ class Importer:
             return load()
         except ModuleNotFoundError as error:
             if not (absent and error.name and (absent == error.name or absent.startswith(error.name + "."))):
-                self.problems.append(problem_of(name, error, self.homes))
+                self._fail(problem_of(name, error, self.homes))
         except BaseException as error:  # noqa: BLE001 - SystemExit and worse must not end the reader of plugins
-            self.problems.append(problem_of(name, error, self.homes))
+            self._fail(problem_of(name, error, self.homes))
         return None
+
+    def _fail(self, problem: PluginProblem) -> None:
+        self._failed[problem.module] = problem
+        self.problems.append(problem)
 
     def module(self, name: str) -> ModuleType | None:
         """An importable module by its dotted name; none if it isn't there, or failed (then a problem says why)."""
         if (loaded := sys.modules.get(name)) is not None:
             return loaded
-        if self.skips(name):
+        if name in self._failed or self.skips(name):
             return None
         return self.guarded(name, lambda: importlib.import_module(name), absent=name)
 
     def failed(self, call: str) -> PluginProblem | None:
         """The problem of the module that a dotted path leads into, if that is why the path can't be followed."""
         path = call.replace(":", ".") + "."
-        return next((problem for problem in self.problems if path.startswith(problem.module + ".")), None)
+        return next((problem for name, problem in self._failed.items() if path.startswith(name + ".")), None)
 
 
 def load_file(alias: str, file: Path) -> ModuleType:

@@ -94,7 +94,7 @@ class Registry:
         steps = module_part.split(".")
         if not all(part.isidentifier() for part in (*steps, *(attributes.split(".") if colon else ()))):
             raise CallableError(f"{call!r} is not a callable's name", "write it like module.function")
-        if len(steps) == 1 and not colon:
+        if (len(steps) == 1 and not colon) or self._importer.failed(call) is not None:
             return None
         found: Any = self._modules.get(steps[0]) or self._importer.module(steps[0])
         for step in steps[1:]:

@@ -85,7 +85,10 @@ def _typed_dict(annotations: Mapping[str, Any]) -> Any:
 
     make: Any = TypedDict  # by its functional form, which mypy only knows with literal names
     made = make("Params", dict(annotations), total=False)
-    made.__pydantic_config__ = ConfigDict(arbitrary_types_allowed=True, validate_by_name=True, validate_by_alias=True)
+    # Dataclasses and TypedDicts within inherit it: their unknown keys are refused, like unknown parameters.
+    made.__pydantic_config__ = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", validate_by_name=True, validate_by_alias=True
+    )
     return made
 
 

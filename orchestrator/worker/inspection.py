@@ -31,14 +31,17 @@ class Announcer:
     process whose parent is gone.
     """
 
-    def __init__(self, reply: int, trace: int, timeout: float) -> None:
+    def __init__(self, reply: int, output: int, trace: int, request: Request) -> None:
         self._reply = reply
+        self._output = output
         self._trace = trace
-        self._timeout = timeout
+        self._mark = request.mark
+        self._timeout = request.timeout
         self._armed_at = float("-inf")
 
     def __call__(self, step: Step, name: str) -> None:
-        send(self._reply, Announced(step, name))
+        send(self._output, self._mark)
+        send(self._reply, framed(Announced(step, name)))
         now = time.monotonic()
         if step is Step.IMPORT or now - self._armed_at > self._timeout / 10:
             self.arm()
@@ -140,11 +143,11 @@ def _info(binder: Binder) -> CallableInfo:
     return msgspec.structs.replace(binder.info, warnings=tuple(binder.warnings))
 
 
-def send(fd: int, message: Announced | Found) -> None:
-    """Write a whole frame."""
-    data = memoryview(framed(message))
-    while data:
-        data = data[os.write(fd, data) :]
+def send(fd: int, data: bytes) -> None:
+    """Write all of it."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left) :]
 
 
 def leave_a_trace(trace: int) -> None:
@@ -168,10 +171,10 @@ def main() -> None:
     leave = os._exit
     leave_a_trace(trace)
     request = decode_request(sys.stdin.buffer.read())
-    announcer = Announcer(reply, trace, request.timeout)
+    announcer = Announcer(reply, os.dup(1), trace, request)
     announcer.arm()
     inspection = inspect(request, announcer)
-    send(reply, Found(inspection))
+    send(reply, framed(Found(inspection)))
     leave(0)
 
 

@@ -27,6 +27,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     root: str
     timeout: float
     """Seconds that one step may take; the reader ends itself after that, whatever the step does."""
+    mark: bytes = b""
+    """Written to standard output at each step, so that what is printed can be told apart by step."""
     unchecked: tuple[str, ...] = ()
     """Calls whose parameters are not to be checked, because that hung or crashed before."""
 
