@@ -204,20 +204,23 @@ def _candidates(
 
 
 def _mark_running(connection: Connection, request: ClaimRequest, picked: list[Row[Any]]) -> None:
-    statement = (
-        update(runs)
-        .where(runs.c.id == bindparam("run_id"))
-        .values(
-            state=RunState.RUNNING.value,
-            owner=request.owner,
-            attempt=runs.c.attempt + 1,
-            started_at=request.now,
-            cancel_requested=False,
-            progress_done=None,
-            progress_total=None,
-        )
+    for chunk in chunked([row.id for row in picked]):
+        connection.execute(_MARK_RUNNING, {"ids": chunk, "new_owner": request.owner, "now": request.now})
+
+
+_MARK_RUNNING = (
+    update(runs)
+    .where(runs.c.id.in_(bindparam("ids", expanding=True)))
+    .values(
+        state=RunState.RUNNING.value,
+        owner=bindparam("new_owner"),
+        attempt=runs.c.attempt + 1,
+        started_at=bindparam("now"),
+        cancel_requested=False,
+        progress_done=None,
+        progress_total=None,
     )
-    connection.execute(statement, [{"run_id": row.id} for row in picked])
+)
 
 
 def _with_checkpoints(connection: Connection, picked: list[Row[Any]]) -> list[ClaimedRun]:

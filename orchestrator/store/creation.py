@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, Dialect, and_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.core.plan import DEFAULT_QUEUE
 from orchestrator.core.policies import Isolation, Overlap
 from orchestrator.core.runs import Cause, RunState
+from orchestrator.store.bulk import insert_rows, json_text, micros
 from orchestrator.store.chunks import chunked
 from orchestrator.store.states import CANCELLED, is_active, is_running
 from orchestrator.store.tables import counters, cursors, runs
@@ -60,7 +62,7 @@ def create_runs(connection: Connection, new: Sequence[NewRun], moves: Sequence[C
     new_ids = _reserve_ids(connection, len(new))
     known = _already_created(connection, new)
     busy = _busy_jobs(connection, new)
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     created: list[Created] = []
     for run_id, run in zip(new_ids, new, strict=True):
         if (run.job, run.fire_time) in known or (run.job, run.parent_id) in known:
@@ -75,10 +77,10 @@ def create_runs(connection: Connection, new: Sequence[NewRun], moves: Sequence[C
             known.add((run.job, run.fire_time))
         rows.append(_row(run_id, run, state, reason))
         created.append(Created(id=run_id, job=run.job, state=state))
-    if rows:
-        connection.execute(runs.insert(), rows)
+    insert_rows(connection, runs, _COLUMNS, rows)
     if moves:
-        connection.execute(_move_cursor(connection), [msgspec.structs.asdict(move) for move in moves])
+        values = [(move.job, move.trigger, micros(move.fire_time)) for move in moves]
+        connection.exec_driver_sql(_move_cursor(connection.dialect), values)
     return created
 
 
@@ -90,27 +92,35 @@ def _first_state(run: NewRun, busy: set[str]) -> tuple[RunState, str | None]:
     return (RunState.QUEUED if run.due_at <= run.created_at else RunState.SCHEDULED), None
 
 
-def _row(run_id: int, run: NewRun, state: RunState, reason: str | None) -> dict[str, Any]:
-    return {
-        "id": run_id,
-        "job": run.job,
-        "state": state.value,
-        "cause": run.cause.value,
-        "queue": run.queue,
-        "isolation": run.isolation.value,
-        "priority": run.priority,
-        "created_at": run.created_at,
-        "due_at": run.due_at,
-        "fire_time": run.fire_time,
-        "parent_id": run.parent_id,
-        "params": run.params,
-        "attempt": 0,
-        "uncharged": 0,
-        "cancel_requested": False,
-        "deadline_at": run.deadline_at,
-        "reason": reason,
-        "finished_at": run.created_at if state is RunState.SKIPPED else None,
-    }
+_COLUMNS = (
+    *("id", "job", "state", "cause", "queue", "isolation", "priority", "created_at", "due_at", "fire_time"),
+    *("parent_id", "params", "attempt", "uncharged", "cancel_requested", "deadline_at", "reason", "finished_at"),
+)
+
+
+def _row(run_id: int, run: NewRun, state: RunState, reason: str | None) -> tuple[Any, ...]:
+    """A run's values in the order of `_COLUMNS`."""
+    created_at = micros(run.created_at)
+    return (
+        run_id,
+        run.job,
+        state.value,
+        run.cause.value,
+        run.queue,
+        run.isolation.value,
+        run.priority,
+        created_at,
+        micros(run.due_at),
+        micros(run.fire_time),
+        run.parent_id,
+        json_text(run.params),
+        0,
+        0,
+        False,
+        micros(run.deadline_at),
+        reason,
+        created_at if state is RunState.SKIPPED else None,
+    )
 
 
 def _reserve_ids(connection: Connection, count: int) -> range:
@@ -160,14 +170,14 @@ def _replace(connection: Connection, job: str, now: datetime) -> None:
     )
 
 
-def _move_cursor(connection: Connection) -> Any:
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(cursors).values(
-        job=bindparam("job"), trigger=bindparam("trigger"), fire_time=bindparam("fire_time")
-    )
+@cache
+def _move_cursor(dialect: Dialect) -> str:
+    kind: Any = sqlite if dialect.name == "sqlite" else postgresql
+    insert = kind.insert(cursors).values(job="", trigger="", fire_time=None)
     # A cursor never goes back: an engine that was stopped for a while must not undo what another one did.
-    return insert.on_conflict_do_update(
+    statement = insert.on_conflict_do_update(
         index_elements=["job", "trigger"],
         set_={"fire_time": insert.excluded.fire_time},
-        where=or_(cursors.c.fire_time < insert.excluded.fire_time),
+        where=cursors.c.fire_time < insert.excluded.fire_time,
     )
+    return str(statement.compile(dialect=dialect))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Dialect, Integer, bindparam, delete, func, null, select, update
 
 from orchestrator.core.runs import Attempt, RunState
+from orchestrator.store.bulk import insert_rows, json_text, micros
 from orchestrator.store.chunks import chunked
 from orchestrator.store.creation import Created, NewRun, create_runs
 from orchestrator.store.states import is_running
@@ -51,9 +53,9 @@ def settle(connection: Connection, owner: int, endings: Sequence[Ending], now: d
     valid = [_obeying_cancel(ending, ours[ending.run_id][1]) for ending in endings if _matches(ours, ending)]
     if not valid:
         return Settled(states={}, created=[])
-    connection.execute(_UPDATE, [_run_values(ending, now) for ending in valid])
+    connection.exec_driver_sql(_update(connection.dialect), [_run_values(ending, now) for ending in valid])
     if records := [_attempt_values(ending.record) for ending in valid if ending.record is not None]:
-        connection.execute(attempts.insert(), records)
+        insert_rows(connection, attempts, _ATTEMPT_COLUMNS, records)
     _drop_checkpoints(connection, [ending for ending in valid if ending.state is RunState.SUCCEEDED])
     followers = [_child(run, ending.run_id) for ending in valid if ending.state.finished for run in ending.followers]
     created = create_runs(connection, followers) if followers else []
@@ -84,49 +86,59 @@ def _obeying_cancel(ending: Ending, cancel_requested: bool) -> Ending:  # noqa: 
     return msgspec.structs.replace(ending, state=RunState.CANCELLED, due_at=None, reason=reason, followers=())
 
 
-_UPDATE = (
-    update(runs)
-    .where(runs.c.id == bindparam("run_id"))
-    .values(
-        state=bindparam("new_state"),
-        owner=None,
-        # A final state keeps the instant at which the run was last due.
-        due_at=func.coalesce(bindparam("new_due_at", type_=Instant), runs.c.due_at),
-        uncharged=runs.c.uncharged + bindparam("uncharge"),
-        started_at=bindparam("new_started_at"),
-        finished_at=bindparam("new_finished_at"),
-        reason=bindparam("new_reason"),
-        result=bindparam("new_result"),
+@cache
+def _update(dialect: Dialect) -> str:
+    """The statement that `_run_values` fills, in the order of its parameters."""
+    statement = (
+        update(runs)
+        .where(runs.c.id == bindparam("run_id"))
+        # An attempt that didn't start, or a run that isn't due anew, leaves the instant that is there.
+        .ordered_values(
+            (runs.c.state, bindparam("new_state")),
+            (runs.c.owner, null()),
+            (runs.c.due_at, func.coalesce(bindparam("new_due_at", type_=Instant), runs.c.due_at)),
+            (runs.c.uncharged, runs.c.uncharged + bindparam("uncharge", type_=Integer)),
+            (runs.c.started_at, func.coalesce(bindparam("new_started_at", type_=Instant), runs.c.started_at)),
+            (runs.c.finished_at, bindparam("new_finished_at")),
+            (runs.c.reason, bindparam("new_reason")),
+            (runs.c.result, bindparam("new_result")),
+        )
     )
+    return str(statement.compile(dialect=dialect))
+
+
+def _run_values(ending: Ending, now: datetime) -> tuple[Any, ...]:
+    record = ending.record
+    finished_at = (record.finished_at if record else now) if ending.state.finished else None
+    return (
+        ending.state.value,
+        micros(ending.due_at),
+        0 if ending.charged else 1,
+        micros(record.started_at) if record else None,
+        micros(finished_at),
+        ending.reason,
+        json_text(ending.result),
+        ending.run_id,
+    )
+
+
+_ATTEMPT_COLUMNS = (
+    *("run_id", "attempt", "number", "outcome", "owner", "started_at", "finished_at", "worker_pid", "error"),
 )
 
 
-def _run_values(ending: Ending, now: datetime) -> dict[str, Any]:
-    final = ending.state.finished
-    return {
-        "run_id": ending.run_id,
-        "new_state": ending.state.value,
-        "new_due_at": ending.due_at,
-        "uncharge": 0 if ending.charged else 1,
-        "new_started_at": ending.record.started_at if ending.record else None,
-        "new_finished_at": (ending.record.finished_at if ending.record else now) if final else None,
-        "new_reason": ending.reason,
-        "new_result": ending.result,
-    }
-
-
-def _attempt_values(record: Attempt) -> dict[str, Any]:
-    return {
-        "run_id": record.run_id,
-        "attempt": record.attempt,
-        "number": record.number,
-        "outcome": record.outcome.value,
-        "owner": record.owner,
-        "started_at": record.started_at,
-        "finished_at": record.finished_at,
-        "worker_pid": record.worker_pid,
-        "error": record.error,
-    }
+def _attempt_values(record: Attempt) -> tuple[Any, ...]:
+    return (
+        record.run_id,
+        record.attempt,
+        record.number,
+        record.outcome.value,
+        record.owner,
+        micros(record.started_at),
+        micros(record.finished_at),
+        record.worker_pid,
+        json_text(record.error),
+    )
 
 
 def _drop_checkpoints(connection: Connection, endings: list[Ending]) -> None:
