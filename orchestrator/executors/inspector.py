@@ -15,7 +15,7 @@ from orchestrator.core.units import format_duration
 from orchestrator.executors import trace
 from orchestrator.executors.reader import End, Reading, read_plugins
 from orchestrator.plugins.import_failure import blame
-from orchestrator.worker.inspection_messages import Announced, Request, Step
+from orchestrator.worker.inspection_messages import Announced, Request, Step, encode
 
 DEFAULT_TIMEOUT = Workers().import_timeout
 
@@ -36,14 +36,18 @@ class ProcessInspector:
         """Import `sources`, check parameters and resources. Raises `PluginError` if no reader can run at all."""
         if not (sources.folders or sources.modules or checks or resources):
             return Inspection()
-        request = Request(
-            sources=sources, checks=checks, resources=resources, root=root, timeout=self._timeout.total_seconds()
-        )
+        checks, unsendable = _sort_out(checks)
+        seconds = self._timeout.total_seconds()
+        request = Request(sources=sources, checks=checks, resources=resources, root=root, timeout=seconds)
+        found = self._until_answered(request)
+        return msgspec.structs.replace(found, param_problems=(*found.param_problems, *unsendable))
+
+    def _until_answered(self, request: Request) -> Inspection:
         fatal: dict[Announced, PluginProblem] = {}
         while True:
             reading = read_plugins(request)
             if reading.inspection is not None:
-                return _complete(reading.inspection, reading, fatal, checks)
+                return _complete(reading.inspection, reading, fatal, request.checks)
             step = reading.last
             if step is None or step in fatal:
                 raise PluginError(f"the reader of plugins ended without an answer{_last_words(reading)}")
@@ -73,6 +77,30 @@ class ProcessInspector:
         if reading.status < 0:
             return f"{what} crashed the process with {signal.Signals(-reading.status).name}"
         return f"{what} ended the process with exit status {reading.status}"
+
+
+def _sort_out(checks: list[ParamCheck]) -> tuple[list[ParamCheck], list[ParamProblem]]:
+    """The checks that can be sent to another process, and problems of those that can't, like integers over 64 bits."""
+    try:
+        encode(checks)
+    except (OverflowError, TypeError, ValueError):
+        return _one_by_one(checks)
+    return checks, []
+
+
+def _one_by_one(checks: list[ParamCheck]) -> tuple[list[ParamCheck], list[ParamProblem]]:
+    good, bad = [], []
+    for check in checks:
+        for name, value in check.params.items():
+            try:
+                encode(value)
+            except (OverflowError, TypeError, ValueError) as error:
+                message = f"{name!r} can't be sent to a worker: {error}"
+                bad.append(ParamProblem(job=check.job, kind="type", path=(name,), message=message))
+                break
+        else:
+            good.append(check)
+    return good, bad
 
 
 def _without(request: Request, step: Announced) -> Request:

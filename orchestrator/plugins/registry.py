@@ -8,7 +8,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from orchestrator.core.catalogue import PluginProblem
-from orchestrator.plugins.api import MARK
+from orchestrator.plugins.api import MARK, JobMark
 from orchestrator.plugins.failures import CallableError, did_you_mean
 from orchestrator.plugins.import_failure import missing_module
 from orchestrator.plugins.importing import Importer
@@ -104,8 +104,12 @@ class Registry:
         return found
 
     def _step(self, owner: Any, name: str, *, only_modules: bool = False) -> Any:
-        inner = getattr(owner, name, None)
-        is_package = isinstance(owner, ModuleType) and hasattr(owner, "__path__")
+        try:
+            inner = getattr(owner, name, None)
+        except Exception as error:
+            where = getattr(owner, "__name__", type(owner).__name__)
+            raise CallableError(f"{name!r} of {where} can't be read: {type(error).__name__}: {error}") from error
+        is_package = isinstance(owner, ModuleType) and "__path__" in vars(owner)
         if is_package and (inner is None or (only_modules and not isinstance(inner, ModuleType))):
             return self._importer.module(f"{owner.__name__}.{name}")
         return inner
@@ -147,22 +151,23 @@ class Registry:
 def _marked(plugin: str, module: ModuleType) -> Iterator[tuple[str, Any]]:
     """What `@job` marked, with the names to register. One function under several names is taken once."""
     seen: set[int] = set()
-    found = [(name, value) for name, value in list(vars(module).items()) if _mark_of(value) is not None]
-    found.sort(key=lambda pair: pair[0] != getattr(pair[1], "__name__", None))
-    for name, value in found:
+    found = [(name, value, mark) for name, value in list(vars(module).items()) if (mark := _mark_of(value))]
+    found.sort(key=lambda entry: entry[0] != getattr(entry[1], "__name__", None))
+    for name, value, mark in found:
         if id(value) in seen:
             continue
         seen.add(id(value))
         home = getattr(value, "__module__", None) if isinstance(value, FunctionType) else None
         mine = home in (None, module.__name__)
-        yield _mark_of(value).name or (f"{plugin}.{name}" if mine else f"{home}.{value.__name__}"), value
+        yield mark.name or (f"{plugin}.{name}" if mine else f"{home}.{value.__name__}"), value
 
 
-def _mark_of(value: Any) -> Any:
+def _mark_of(value: Any) -> JobMark | None:
     try:
-        return vars(value).get(MARK)
-    except TypeError:
+        mark = vars(value).get(MARK)
+    except Exception:  # noqa: BLE001 - proxies of plugins' own libraries may raise anything when they are looked at
         return None
+    return mark if isinstance(mark, JobMark) else None
 
 
 def _at(function: Any) -> str:

@@ -57,7 +57,19 @@ def decode_answer(body: bytes) -> FromInspection:
     return _decode.decode(body)
 
 
-def framed(message: Any) -> bytes:
-    """A message with its length before it, as `worker.messages.Frames` reads it."""
-    body = encode(message)
+def framed(message: FromInspection) -> bytes:
+    """A message with its length before it, as `worker.messages.Frames` reads it. Text from plugins may hold
+    surrogates (the file name or message was no UTF-8), which no message can; they are replaced."""
+    try:
+        body = encode(message)
+    except UnicodeEncodeError:
+        body = encode(msgspec.convert(_printable(msgspec.to_builtins(message)), type(message)))
     return len(body).to_bytes(4, "big") + body
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, (list, tuple)) else value

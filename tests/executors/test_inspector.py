@@ -19,7 +19,7 @@ from orchestrator.executors.captured import Captured
 from orchestrator.executors.inspector import ProcessInspector
 
 PATIENT = timedelta(seconds=30)
-HASTY = timedelta(seconds=1.5)
+HASTY = timedelta(seconds=2)
 
 
 class Project:
@@ -158,7 +158,7 @@ def test_a_hanging_import_is_located_and_spares_the_rest(project, code):
     found = project.inspect("good.run", "bad.run", timeout=HASTY)
     (problem,) = found.problems
     assert (problem.module, problem.file, problem.line) == ("bad", str(bad), 3)
-    assert problem.message == "importing bad did not finish in 1s500ms"
+    assert problem.message == "importing bad did not finish in 2s"
     assert "good.run" in found.callables
     assert [(p.job, p.kind) for p in found.param_problems] == [("job-bad.run", "unknown_callable")]
     pid = int(problem.traceback.partition("pid ")[2].split()[0])
@@ -352,3 +352,21 @@ def test_output_is_told_apart_by_step_however_it_arrives(size):
     assert [captured.text(step) for step in (0, 1, 2, 4)] == ["before", "one \0ma", "", ""]
     assert captured.text(3).endswith("xxx three \0mark")
     assert len(captured.text(3)) < 4100
+
+
+def test_values_that_no_worker_can_receive_are_problems_of_their_jobs(project):
+    checks = [ParamCheck(job="big", call="good.run", params={"n": 10**30}), ParamCheck(job="ok", call="good.run")]
+    (problem,) = project.inspect(checks=checks).param_problems
+    assert (problem.job, problem.kind, problem.path) == ("big", "type", ("n",))
+
+
+def test_text_that_is_no_unicode_arrives_all_the_same(project):
+    project.write("plugins/bad.py", "raise ValueError('caf\\udce9')")
+    (problem,) = project.inspect("good.run").problems
+    assert problem.message == "ValueError: caf?"
+
+
+def test_an_attribute_that_raises_is_a_problem_of_the_job_that_names_it(project):
+    project.write("plugins/lazy.py", "def __getattr__(name): raise RuntimeError(name)")
+    (problem,) = project.inspect("lazy.run").param_problems
+    assert "'run' of lazy can't be read: RuntimeError: run" in problem.message

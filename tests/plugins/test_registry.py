@@ -103,3 +103,18 @@ def test_many_unknown_names_stay_cheap(registry):
         with pytest.raises(CallableError) as refused:
             registry.resolve(f"mails.send{number}")
     assert refused.value.hint is None
+
+
+def test_objects_that_mind_being_looked_at_are_left_alone(project):
+    project.write(
+        "plugins/proxies.py",
+        """
+        class Proxy:
+            def __getattribute__(self, name): raise RuntimeError(name)
+        proxy = Proxy()
+        def run(): ...
+        """,
+    )
+    registry, problems = project.read()
+    assert problems == []
+    assert registry.resolve("proxies.run")
