@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import schedule
 
@@ -14,7 +14,6 @@ from orchestrator.engine.events import Emit, Event
 
 TICK = 1.0
 """Seconds between looks at what is due."""
-CLOCK_SLACK = timedelta(seconds=2)
 
 Task = Callable[[], Awaitable[object]]
 
@@ -23,19 +22,19 @@ class Maintenance:
     """Periodic tasks, each with its interval in seconds. One that fails is reported and comes again."""
 
     def __init__(self, tasks: dict[Task, int], clock: Clock, emit: Emit) -> None:
-        self._tasks = tasks
         self._clock = clock
         self._emit = emit
         self._due: list[Task] = []
         self._stopping = asyncio.Event()
-        self._offset = self._clock_offset()
-        self._schedule = self._build()
+        self._timetable = _Timetable()
+        for task, seconds in tasks.items():
+            self._timetable.every(seconds).seconds.do(self._due.append, task)
+        self._timetable.start(self._uptime())
 
     async def run(self) -> None:
         """Serve the tasks until `stop`."""
         while not self._stopping.is_set():
-            self._notice_clock()
-            self._schedule.run_pending()
+            self._timetable.serve(self._uptime())
             while self._due:
                 await self._perform(self._due.pop(0))
             await self._clock.wait(self._stopping, TICK)
@@ -44,23 +43,8 @@ class Maintenance:
         """Start no more tasks."""
         self._stopping.set()
 
-    def _build(self) -> schedule.Scheduler:
-        scheduler = schedule.Scheduler()
-        for task, seconds in self._tasks.items():
-            scheduler.every(seconds).seconds.do(self._due.append, task)
-        return scheduler
-
-    def _notice_clock(self) -> None:
-        """`schedule` goes by the wall clock: set back by a day, it would let the heartbeat rest for a day."""
-        offset = self._clock_offset()
-        if abs(offset - self._offset) > CLOCK_SLACK:
-            self._offset = offset
-            self._schedule = self._build()
-            self._due = list(self._tasks)
-
-    def _clock_offset(self) -> timedelta:
-        now = self._clock.now()
-        return now - now.min.replace(tzinfo=now.tzinfo) - timedelta(seconds=self._clock.monotonic())
+    def _uptime(self) -> datetime:
+        return datetime.min + timedelta(seconds=self._clock.monotonic())  # noqa: DTZ901 - a count, not an instant
 
     async def _perform(self, task: Task) -> None:
         try:
@@ -68,3 +52,17 @@ class Maintenance:
         except StoreError as error:
             fields = {"error": str(error)}
             self._emit(Event(name="maintenance.delayed", at=self._clock.now(), level="error", fields=fields))
+
+
+class _Timetable(schedule.Scheduler):
+    """`schedule`, told the time rather than asking: with the wall clock set back, a heartbeat would rest that long."""
+
+    def start(self, now: datetime) -> None:
+        for job in self.jobs:
+            job.next_run = now + timedelta(seconds=job.interval)
+
+    def serve(self, now: datetime) -> None:
+        for job in self.jobs:
+            if job.next_run is not None and job.next_run <= now:
+                self._run_job(job)
+                job.next_run = now + timedelta(seconds=job.interval)

@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, exists, select, update
 
+from orchestrator.store.rows import as_record
 from orchestrator.store.states import is_running
 from orchestrator.store.tables import instances, runs
 
@@ -76,7 +77,7 @@ def retire(connection: Connection, instance_id: int, now: datetime) -> None:
 def living(connection: Connection) -> list[Instance]:
     """Engines that haven't stopped as far as the store knows; some may be dead."""
     rows = connection.execute(select(instances).where(instances.c.stopped_at.is_(None)).order_by(instances.c.id))
-    return [msgspec.convert(dict(row), Instance) for row in rows.mappings()]
+    return [as_record(Instance, row) for row in rows.mappings()]
 
 
 def orphan_owners(connection: Connection) -> list[int]:

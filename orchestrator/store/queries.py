@@ -13,6 +13,7 @@ from orchestrator.core.errors import NotFoundError
 from orchestrator.core.plan import DEFAULT_QUEUE
 from orchestrator.core.runs import Attempt, LogLine, Run, RunState
 from orchestrator.store.chunks import chunked
+from orchestrator.store.rows import as_record
 from orchestrator.store.states import is_active, is_running, literal
 from orchestrator.store.tables import attempts, cursors, logs, pauses, runs
 
@@ -64,14 +65,14 @@ def get_runs(connection: Connection, run_ids: Collection[int]) -> dict[int, Run]
 def list_attempts(connection: Connection, run_id: int) -> list[Attempt]:
     """The finished attempts of a run, oldest first."""
     statement = select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.attempt)
-    return [msgspec.convert(dict(row), Attempt) for row in connection.execute(statement).mappings()]
+    return [as_record(Attempt, row) for row in connection.execute(statement).mappings()]
 
 
 def list_logs(connection: Connection, run_id: int, *, after_id: int = 0) -> list[tuple[int, LogLine]]:
     """The output of a run with each line's id, in order, later than `after_id`: what `logs -f` asks again and again."""
     statement = select(logs).where(logs.c.run_id == run_id, logs.c.id > after_id).order_by(logs.c.id)
     rows = connection.execute(statement).mappings()
-    return [(row["id"], msgspec.convert(dict(row), LogLine)) for row in rows]
+    return [(row["id"], as_record(LogLine, row)) for row in rows]
 
 
 def last_runs(connection: Connection, jobs: Iterable[str]) -> dict[str, Run]:

@@ -59,7 +59,11 @@ class StubExecutor:
         now = self._clock.now()
         started = None if fields.pop("unstarted", False) else now
         self._report(
-            [Ended(run_id=run_id, attempt=order.attempt, outcome=outcome, started_at=started, finished_at=now, **fields)]
+            [
+                Ended(
+                    run_id=run_id, attempt=order.attempt, outcome=outcome, started_at=started, finished_at=now, **fields
+                )
+            ]
         )
 
     def report(self, *reports: Report) -> None:
@@ -90,7 +94,10 @@ class Bench:
 
     @asynccontextmanager
     async def running(self, *jobs: Job, queues: tuple[Queue, ...] = (), **options: Any) -> AsyncIterator[Engine]:
-        """An engine with these jobs; it has started when the block begins and has stopped when it ends."""
+        """An engine with these jobs; it has started when the block begins and has stopped when it ends.
+
+        One that runs within another's block has an executor of its own, that behaves like the first's.
+        """
         plan = Plan(
             path="/nowhere/jobs.yaml",
             root="/nowhere",
@@ -98,9 +105,12 @@ class Bench:
             jobs={job.name: job for job in jobs},
             queues={queue.name: queue for queue in queues},
         )
-        self.executor.held.clear()
-        engine = Engine(plan, Store(self.url), self.executor, clock=self.clock, emit=self.events.append, **options)
-        self.engine = engine
+        executor = self.executor
+        if self.engine is not None:
+            executor = StubExecutor(self.clock)
+            executor.behave = self.executor.behave
+        engine = Engine(plan, Store(self.url), executor, clock=self.clock, emit=self.events.append, **options)
+        outer, self.engine = self.engine, engine
         before = len(self.events)
         working = asyncio.create_task(engine.run())
         try:
@@ -111,6 +121,7 @@ class Bench:
         finally:
             engine.stop()
             await asyncio.wait_for(working, 20)
+            self.engine = outer
 
     def runs(self, job: str | None = None, *states: RunState) -> list[Run]:
         """Runs, oldest first."""

@@ -99,16 +99,13 @@ def test_limits_of_jobs_and_queues_hold(bench: Any, make_job: MakeJob) -> None:
             enqueue(bench, narrow)
             enqueue(bench, wide)
         async with bench.running(narrow, wide, queues=(Queue(name="q", concurrency=5),)):
-            finished = 0
-            while finished < 20:
-                await bench.until(lambda: len(bench.executor.held) == min(5, 20 - finished) or finished >= 15)
+            for finished in range(1, 21):
+                await bench.until(lambda: bench.executor.held)
                 jobs = [order.job for order in bench.executor.held.values()]
+                assert len(jobs) <= 5
                 assert jobs.count("narrow") <= 2
                 bench.executor.end(next(iter(bench.executor.held)), Outcome.SUCCEEDED)
-                finished += 1
-                await bench.until(lambda: len(bench.runs(None, RunState.SUCCEEDED)) == finished)
-                if finished >= 15:
-                    await bench.until(lambda: bench.executor.held or finished == 20)
+                await bench.until(lambda done=finished: len(bench.runs(None, RunState.SUCCEEDED)) == done)
 
     asyncio.run(body())
 
@@ -118,9 +115,11 @@ def test_followers_run_after_the_end_they_wait_for(bench: Any, make_job: MakeJob
         bench.executor.behave = lambda order: BOOM if order.job == "bad" else Outcome.SUCCEEDED
         once = Retry(max_attempts=1)
         jobs = [make_job("good"), make_job("bad", retry=once)]
-        for parent in ("good", "bad"):
-            for on in On:
-                jobs.append(make_job(f"{parent}-{on.value}", after=(AfterTrigger(job=parent, on=on),)))
+        jobs += [
+            make_job(f"{parent}-{on.value}", after=(AfterTrigger(job=parent, on=on),))
+            for parent in ("good", "bad")
+            for on in On
+        ]
         jobs.append(make_job("chained", after=(AfterTrigger(job="good-success"),)))
         for job in jobs[:2]:
             enqueue(bench, job)
