@@ -97,8 +97,10 @@ class Engine:
             await self._register()
             await self._start()
             await self._work()
-        finally:
+        except BaseException:
             await self._executor.stop(timedelta(0), lambda: True)
+            raise
+        finally:
             await self._store.submit(instances.retire, self._dispatcher.owner, self._clock.now())
             inbox.close()
         self._say("engine.stopped")
