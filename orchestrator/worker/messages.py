@@ -34,12 +34,11 @@ class Setup(Message, frozen=True):
     root: str
     limit: int = 1
     """Attempts at once: 1 in a process worker."""
-    max_runs: int = 10_000
-    max_memory: int = 512 * 2**20
 
 
 class Assignment(Message, frozen=True):
-    """An attempt to execute. `sequence` is the executor's own counter per worker, ascending from 1."""
+    """An attempt to execute. `sequence` is the executor's own counter per worker, ascending from 1; `place` is where
+    in the worker's slot the attempt notes how far it is."""
 
     run_id: int
     attempt: int
@@ -54,14 +53,17 @@ class Assignment(Message, frozen=True):
     checkpoint: Any = None
     log_limit: int = 2**20
     sequence: int = 0
+    place: int = 0
 
 
 class Cancel(Message, frozen=True):
-    """Ask a running attempt to stop: sets `Context.cancelled`, cancels the task or interrupts the main thread."""
+    """Wakes the async worker to cancel the task of an attempt that was asked to stop.
 
-    run_id: int
-    attempt: int
-    reason: str
+    The ask itself is in the slot, where it reaches a worker that reads no messages; a process worker's main thread is
+    woken by a signal, and a thread looks when it reads `Context.cancelled`.
+    """
+
+    sequence: int
 
 
 class Stop(Message, frozen=True):
@@ -80,6 +82,7 @@ class Finished(Message, frozen=True):
 
     run_id: int
     attempt: int
+    sequence: int
     outcome: Outcome
     started_at: datetime
     finished_at: datetime
@@ -91,6 +94,14 @@ class Finished(Message, frozen=True):
     """The callable raised `GiveUp`: no further attempt."""
     memory: int = 0
     """Bytes of the worker's resident memory after the attempt; 0 where unknown."""
+    asked: bool = False
+    """It had been asked to stop when it ended."""
+
+
+class Voided(Message, frozen=True):
+    """An assignment that was revoked before it began: it was not executed and never will be by this worker."""
+
+    sequence: int
 
 
 class Logged(Message, frozen=True):
@@ -121,14 +132,15 @@ class Checkpointed(Message, frozen=True):
     value: Any
 
 
-class Retiring(Message, frozen=True):
-    """The worker reached `max_runs` or `max_memory`: it takes nothing more and exits when told to stop."""
+class Noted(Message, frozen=True):
+    """Output of the worker that belongs to no attempt: prints at import, warnings of its own."""
 
-    why: str
+    stream: str
+    text: str
 
 
 ToWorker = Setup | Assignment | Cancel | Stop
-FromWorker = Ready | Finished | Logged | Progressed | Checkpointed | Retiring
+FromWorker = Ready | Finished | Logged | Progressed | Checkpointed | Voided | Noted
 
 _LENGTH = struct.Struct(">I")
 MAX_FRAME = 64 * 2**20

@@ -1,0 +1,43 @@
+"""An order on its way: where it is, and what has been decided about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from orchestrator.core.runs import Outcome
+from orchestrator.executors.contract import Order
+
+if TYPE_CHECKING:
+    from orchestrator.executors.worker import Worker
+
+
+class Verdict(NamedTuple):
+    """What an attempt's end will be called if it has to be stopped, and why."""
+
+    outcome: Outcome
+    reason: str
+
+
+class Flight:
+    """One order between `submit` and its end. Times are seconds of the monotonic clock."""
+
+    __slots__ = ("asked", "assigned_at", "grace", "kill_at", "order", "place", "queued_at", "sequence", "timeout",
+                 "verdict", "worker")  # fmt: skip
+
+    def __init__(self, order: Order, now: float) -> None:
+        self.order = order
+        self.queued_at = now
+        self.timeout = order.timeout.total_seconds() if order.timeout is not None else None
+        self.grace = order.grace.total_seconds()
+        self.worker: Worker | None = None
+        self.assigned_at = 0.0
+        self.sequence = 0
+        self.place = 0
+        self.verdict: Verdict | None = None
+        self.asked = False
+        self.kill_at = 0.0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What names an attempt."""
+        return self.order.run_id, self.order.attempt

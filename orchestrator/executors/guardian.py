@@ -1,0 +1,77 @@
+"""Starts the guard, a small process that ends the workers if the engine itself is killed, and keeps it informed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator.worker import kin
+from orchestrator.worker.guard import GOODBYE
+
+_PROGRAM = """\
+import sys
+sys.path.insert(0, sys.argv[3])
+from orchestrator.worker.guard import main
+main(int(sys.argv[1]), sys.argv[2])
+"""
+_PACKAGES = str(Path(__file__).parent.parent.parent)
+_REAP_WITHIN = 2.0
+
+
+class Guardian:
+    """The engine's end of the guard's pipe."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._groups: set[int] = set()
+        self._start()
+
+    def add(self, group: int) -> None:
+        """A worker was started."""
+        self._groups.add(group)
+        self._tell(f"+{group}")
+
+    def remove(self, group: int) -> None:
+        """A worker is gone, and its number may become somebody else's."""
+        self._groups.discard(group)
+        self._tell(f"-{group}")
+
+    def check(self) -> None:
+        """Replace the guard if somebody killed it."""
+        if self._process.poll() is not None:
+            os.close(self._pipe)
+            self._start()
+            for group in self._groups:
+                self._tell(f"+{group}")
+
+    def dismiss(self) -> None:
+        """All workers are gone in an orderly way."""
+        self._tell(GOODBYE.decode())
+        os.close(self._pipe)
+        try:
+            self._process.wait(_REAP_WITHIN)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self) -> None:
+        reader, self._pipe = os.pipe()
+        environ = {name: value for name, value in os.environ.items() if name != kin.MARK}
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, str(reader), self._mark, _PACKAGES],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(reader,),
+            start_new_session=True,
+            env=environ,
+        )
+        os.close(reader)
+
+    def _tell(self, line: str) -> None:
+        with suppress(BrokenPipeError):
+            os.write(self._pipe, line.encode() + b"\n")

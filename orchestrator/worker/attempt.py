@@ -1,0 +1,212 @@
+"""The life of an attempt, from its assignment to the report of its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import time
+import traceback
+from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.runs import ErrorInfo, Outcome
+from orchestrator.plugins.context import Context
+from orchestrator.worker.capture import CURRENT
+from orchestrator.worker.failures import describe, is_a
+from orchestrator.worker.interrupt import Stopped
+from orchestrator.worker.messages import Assignment, Checkpointed, Finished, Progressed, Voided
+from orchestrator.worker.results import NotJson, plain
+from orchestrator.worker.workplace import Workplace
+
+if TYPE_CHECKING:
+    from orchestrator.plugins.signature import Binder
+
+_PROGRESS_PAUSE = 0.1
+"""Seconds between two reports of progress; the last one is always sent."""
+
+
+def execute(assignment: Assignment, workplace: Workplace) -> None:
+    """Execute one attempt in this thread and report its end; nothing that the callable does comes out of here."""
+    attempt = Attempt(assignment, workplace)
+    if not attempt.begin():
+        return
+    try:
+        with attempt.interruptible():
+            binder = workplace.resolve(assignment.call)
+            params = workplace.renderer.params(assignment)
+            resources = workplace.resources.get(binder.resources)
+            arguments = attempt.bind(binder, params, resources)
+            value = attempt.context.run(binder.function, **arguments)
+    except BaseException as error:  # noqa: BLE001 - SystemExit, KeyboardInterrupt and Stopped end the attempt, not us
+        attempt.fail(error)
+    else:
+        attempt.succeed(value)
+    attempt.report()
+
+
+async def execute_async(assignment: Assignment, workplace: Workplace) -> None:
+    """The same on a loop; the callable is awaited in the task that awaits this."""
+    attempt = Attempt(assignment, workplace)
+    if not attempt.begin():
+        return
+    try:
+        CURRENT.set(attempt.capture)
+        binder = workplace.resolve(assignment.call)
+        params = workplace.renderer.params(assignment)
+        resources = await workplace.resources.get_async(binder.resources) if binder.resources else {}
+        value = await binder.function(**attempt.bind(binder, params, resources))
+    except BaseException as error:  # noqa: BLE001 - as above; a cancellation ends this task anyway
+        attempt.fail(error)
+    else:
+        attempt.succeed(value)
+    attempt.report()
+
+
+class Attempt:
+    """The steps of the life above, and what they leave for the report. It is the callable's line to the engine, too."""
+
+    def __init__(self, assignment: Assignment, workplace: Workplace) -> None:
+        self._assignment = assignment
+        self._workplace = workplace
+        self.capture = workplace.capture(assignment)
+        self.context = contextvars.copy_context()
+        self.context.run(CURRENT.set, self.capture)
+        self._outcome = Outcome.FAILED
+        self._result: Any = None
+        self._error: ErrorInfo | None = None
+        self._retry_after: float | None = None
+        self._give_up = False
+        self._progress: tuple[int, int | None] | None = None
+        self._progress_sent = 0.0
+        self._folder = workplace.setup.root
+
+    # The steps.
+
+    def begin(self) -> bool:
+        """Note in the slot that it runs now; or say that it never will, because it was revoked."""
+        this, workplace = self._assignment, self._workplace
+        if not workplace.slot.begin(this.place, this.sequence):
+            workplace.line.send(Voided(sequence=this.sequence))
+            return False
+        self._started_at = datetime.now(UTC)
+        if workplace.alone:
+            workplace.running = self.capture
+        return True
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Where the engine may interrupt it: in a process worker. A thread can only be asked."""
+        workplace, this = self._workplace, self._assignment
+        return workplace.interrupt.during(this.place, this.sequence) if workplace.alone else nullcontext()
+
+    def bind(self, binder: Binder, params: dict[str, Any], resources: dict[str, Any]) -> dict[str, Any]:
+        """The callable's keyword arguments."""
+        context = self._make_context() if binder.surface.contexts else None
+        return binder.bind(params, context, resources)
+
+    def succeed(self, value: Any) -> None:
+        """The callable returned. What can't be kept of its result doesn't undo what it did."""
+        self._leave_if_forked(None)
+        self._outcome = Outcome.SUCCEEDED
+        try:
+            self._result = plain(value)
+        except NotJson as error:
+            self.capture.warn(f"the result is not kept: {error}")
+
+    def fail(self, error: BaseException) -> None:
+        """The callable raised, or never came to run."""
+        self._leave_if_forked(error)
+        if self._asked and isinstance(error, (Stopped, asyncio.CancelledError)):
+            self._outcome = Outcome.CANCELLED
+        self._error = describe(error)
+        if is_a(error, "Retry"):
+            self._retry_after = getattr(error, "delay", None)
+        self._give_up = is_a(error, "GiveUp")
+        error.__traceback__ = None  # the frames hold the callable's data
+
+    def report(self) -> None:
+        """Send what is left of the output, and then the end."""
+        this, workplace = self._assignment, self._workplace
+        if workplace.alone:
+            workplace.watch.drain()
+            workplace.running = None
+            self._go_home()
+        self.capture.flush()
+        workplace.watch.forget(self.capture)
+        self._send_progress()
+        workplace.line.send(
+            Finished(
+                run_id=this.run_id,
+                attempt=this.attempt,
+                sequence=this.sequence,
+                outcome=self._outcome,
+                started_at=self._started_at,
+                finished_at=datetime.now(UTC),
+                result=self._result,
+                error=self._error,
+                retry_after=self._retry_after,
+                give_up=self._give_up,
+                memory=workplace.memory(),
+                asked=self._asked,
+            )
+        )
+
+    # The callable's line to the engine.
+
+    def progressed(self, done: int, total: int | None) -> None:
+        """Report progress, not more often than anyone can look."""
+        self._progress = (int(done), None if total is None else int(total))
+        if time.monotonic() - self._progress_sent > _PROGRESS_PAUSE:
+            self._send_progress()
+
+    def saved(self, value: Any) -> None:
+        """Keep a checkpoint. Raises `TypeError` if it is not a JSON value."""
+        try:
+            kept = plain(value)
+        except NotJson as error:
+            raise TypeError(f"the checkpoint can't be kept: {error}") from None
+        this = self._assignment
+        self._workplace.line.send(Checkpointed(run_id=this.run_id, attempt=this.attempt, value=kept))
+
+    @property
+    def _asked(self) -> bool:
+        return self._workplace.slot.was_asked(self._assignment.place, self._assignment.sequence)
+
+    def _make_context(self) -> Context:
+        this = self._assignment
+        return Context(
+            job=this.job,
+            run_id=this.run_id,
+            attempt=this.number,
+            max_attempts=this.max_attempts,
+            fire_time=this.fire_time,
+            timezone=this.timezone,
+            checkpoint=this.checkpoint,
+            line=self,
+            cancelled=lambda: self._asked,
+        )
+
+    def _send_progress(self) -> None:
+        if self._progress is not None:
+            done, total = self._progress
+            self._progress = None
+            self._progress_sent = time.monotonic()
+            this = self._assignment
+            self._workplace.line.send(Progressed(run_id=this.run_id, attempt=this.attempt, done=done, total=total))
+
+    def _go_home(self) -> None:
+        """The next attempt starts in the configuration's folder, wherever this one went."""
+        with suppress(OSError):
+            if os.getcwd() != self._folder:  # noqa: PTH109 - after every attempt, so the quick one
+                os.chdir(self._folder)
+
+    def _leave_if_forked(self, error: BaseException | None) -> None:
+        """A callable forked, and the child came back through it: it must not go on as a second worker."""
+        if self._workplace.line.mine:
+            return
+        if isinstance(error, SystemExit) and isinstance(error.code, int | None):
+            os._exit(error.code or 0)
+        if error is not None:
+            traceback.print_exception(error)
+        os._exit(1 if error is not None else 0)

@@ -1,0 +1,61 @@
+"""Which parameters are templates, and what are they now? Jinja2 is imported only when there is one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.errors import PluginError
+from orchestrator.core.plan import TEMPLATE_KEY
+from orchestrator.worker.messages import Assignment, Setup
+
+
+def has_template(value: Any) -> bool:
+    """Whether a marker is somewhere in a JSON value."""
+    if isinstance(value, dict):
+        return TEMPLATE_KEY in value or any(map(has_template, value.values()))
+    return isinstance(value, list) and any(map(has_template, value))
+
+
+class Renderer:
+    """Renders templates with what the plan declares. Secrets are read anew each time, so a rotated one is noticed."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+
+    def params(self, assignment: Assignment) -> dict[str, Any]:
+        """The parameters of an attempt, with `run` and `job` known."""
+        params = assignment.params
+        if not params or not has_template(params):
+            return params
+        run = {"id": assignment.run_id, "fire_time": assignment.fire_time, "attempt": assignment.number}
+        rendered: dict[str, Any] = self._render(params, run=run, job={"name": assignment.job})
+        return rendered
+
+    def options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options of a resource."""
+        if not has_template(options):
+            return options
+        rendered: dict[str, Any] = self._render(options)
+        return rendered
+
+    def _render(self, value: Any, **more: Any) -> Any:
+        from orchestrator.config import templates  # slow to import, rarely needed
+
+        names = {"env": dict(os.environ), "vars": self._setup.vars, "secrets": self._secrets(), **more}
+        return templates.render(value, names)
+
+    def _secrets(self) -> dict[str, str]:
+        return {name: self._secret(name) for name in self._setup.secrets}
+
+    def _secret(self, name: str) -> str:
+        secret = self._setup.secrets[name]
+        try:
+            if secret.env is not None:
+                return os.environ[secret.env]
+            return Path(self._setup.root, secret.file or "").read_text(encoding="utf-8").rstrip("\n")
+        except KeyError:
+            raise PluginError(f"the secret {name!r} can't be read: {secret.env} is not in the environment") from None
+        except OSError as error:
+            raise PluginError(f"the secret {name!r} can't be read: {error}") from error
