@@ -1,0 +1,24 @@
+"""Which job is meant? A name that no job has is refused, with those that come close."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.cli.errors import CommandError
+from orchestrator.core.plan import Job, Plan
+
+
+def named_job(plan: Plan, name: str) -> Job:
+    """The job of that name. Raises `CommandError`."""
+    if name not in plan.jobs:
+        raise unknown_job(name, plan.jobs, f"in {plan.path}")
+    return plan.jobs[name]
+
+
+def unknown_job(name: str, names: Iterable[str], where: str) -> CommandError:
+    """The refusal of a name, with the names that come close."""
+    import difflib
+
+    close = difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else "`orchestrator jobs` lists them"
+    return CommandError(f"there is no job {name!r} {where}", hint)

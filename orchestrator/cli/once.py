@@ -1,0 +1,93 @@
+"""How `orchestrator run --once` executes a run in the foreground: output as it comes, the outcome as exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from orchestrator.cli.diagnosis import require_plan
+from orchestrator.cli.errors import CommandError
+from orchestrator.cli.following import LOOK_EVERY, Follower, OutputPrinter, exit_status
+from orchestrator.cli.job_names import named_job
+from orchestrator.cli.opening import opened_store
+from orchestrator.cli.place import find_place
+from orchestrator.cli.planning import Compilation
+
+if TYPE_CHECKING:
+    from orchestrator.cli.event_lines import Format
+    from orchestrator.core.plan import Plan
+    from orchestrator.core.runs import Run
+    from orchestrator.engine.events import Event
+    from orchestrator.store.store import Store
+
+INTERRUPTED = 130
+
+
+def run_once_here(
+    config: Path | None, database: str | None, job_name: str, params: dict[str, Any], log_format: str
+) -> int:
+    """Create a run of a job, execute it in this process with its retries, and give its exit status."""
+    from orchestrator.cli.event_lines import formatter
+
+    place = find_place(config, database)
+    with Compilation(place.required_config()) as compilation, opened_store(place, create=True) as store:
+        plan = require_plan(compilation.result(), sys.stderr)
+        job = named_job(plan, job_name)
+        if job.unusable is not None:
+            raise CommandError(f"{job_name} can't run: {job.unusable}")
+        form = formatter(log_format, ZoneInfo(plan.timezone), len(job_name), sys.stderr)
+        try:
+            return exit_status(asyncio.run(_Foreground(plan, store, form).execute(job_name, params)))
+        except asyncio.CancelledError:
+            return INTERRUPTED
+
+
+class _Foreground:
+    """One run between the engine that executes it and the person who watches."""
+
+    def __init__(self, plan: Plan, store: Store, form: Format) -> None:
+        self._plan = plan
+        self._store = store
+        self._format = form
+        self._run_id: int | None = None
+
+    async def execute(self, job_name: str, params: dict[str, Any]) -> Run:
+        from orchestrator.core.clock import SystemClock
+        from orchestrator.engine.once import run_once
+        from orchestrator.executors.local import LocalExecutor
+
+        clock = SystemClock()
+        running = asyncio.create_task(
+            run_once(self._plan, self._store, LocalExecutor(clock), job_name, params, clock=clock, emit=self._tell)
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        try:
+            await self._show_output(running)
+            return await running
+        finally:
+            await self._store.aclose()
+
+    def _tell(self, event: Event) -> None:
+        if event.name == "run.created":
+            self._run_id = event.fields["run_id"]
+        elif event.name.startswith("run.") or event.level != "info":
+            print(self._format(event), file=sys.stderr, flush=True)
+
+    async def _show_output(self, running: asyncio.Task[Run]) -> None:
+        printer = OutputPrinter()
+        follower: Follower | None = None
+        done = False
+        while not done:
+            done = bool((await asyncio.wait([running], timeout=LOOK_EVERY))[0])
+            if follower is None and self._run_id is not None:
+                follower = Follower(self._store, self._run_id)
+            if follower is not None:
+                _, pieces = await asyncio.to_thread(follower.look)
+                for piece in pieces:
+                    printer.show(piece)
+        printer.finish()

@@ -1,0 +1,63 @@
+"""How parameters are written on the command line, and whether a callable takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from orchestrator.cli.errors import CommandError
+from orchestrator.core.catalogue import Inspector, ParamCheck
+from orchestrator.core.plan import TEMPLATE_KEY, Job, Plan
+
+
+def parse_params(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read `key=value` pairs: a value is JSON if it starts like a list, an object or quoted text, else a YAML scalar.
+
+    Raises `CommandError`.
+    """
+    params: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise CommandError(f"--param {pair!r} has no value", "write it --param key=value")
+        if key in params:
+            raise CommandError(f"--param {key} is given twice")
+        params[key] = _value(key, text.strip())
+    return params
+
+
+def _value(key: str, text: str) -> Any:
+    from orchestrator.config.scalars import NumberError, resolve
+
+    if text.startswith(("[", "{", '"')):
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            hint = f"for text that starts with {text[0]}, write it in double quotes"
+            raise CommandError(f"--param {key}: not JSON: {error}", hint) from None
+    try:
+        return resolve(text)
+    except NumberError as error:
+        raise CommandError(f"--param {key}: {error}", "for text, write it in double quotes") from None
+
+
+def check_params(plan: Plan, job: Job, params: dict[str, Any], inspector: Inspector) -> None:
+    """Ask the job's callable, in another process, whether it takes the job's parameters with these in their place.
+
+    Raises `CommandError` with every refusal.
+    """
+    merged = {**job.params, **params}
+    deferred = tuple(name for name, value in merged.items() if _is_deferred(value))
+    check = ParamCheck(job=job.name, call=job.call, params=merged, deferred=deferred)
+    found = inspector.inspect(plan.sources, [check], {}, plan.root).param_problems
+    if found:
+        hints = [problem.hint for problem in found if problem.hint]
+        raise CommandError("\n".join(problem.message for problem in found), hints[0] if hints else None)
+
+
+def _is_deferred(value: Any) -> bool:
+    if isinstance(value, dict):
+        return TEMPLATE_KEY in value or any(map(_is_deferred, value.values()))
+    return isinstance(value, list) and any(map(_is_deferred, value))

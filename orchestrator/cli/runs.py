@@ -1,0 +1,77 @@
+"""`orchestrator runs`: which runs were there, and what became of them?"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.opening import opened_store
+from orchestrator.cli.options import ConfigOption, DbOption, JsonOption
+from orchestrator.cli.place import find_place
+from orchestrator.cli.run_views import first_line, state_cell, took, when
+from orchestrator.cli.tables import Cell, print_json, print_table
+from orchestrator.cli.times import parse_when
+from orchestrator.core.runs import Run, RunState
+
+JobsOption = Annotated[
+    list[str] | None, typer.Option("--job", "-j", metavar="JOB", help="Only of this job; repeat it.")
+]
+StatesOption = Annotated[
+    list[RunState] | None,
+    typer.Option(
+        "--state", "-s", metavar="STATE", help=f"Only in this state; repeat it. One of: {', '.join(RunState)}."
+    ),
+]
+SinceOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Only created since: `1h` ago, or an ISO 8601 date or time.")
+]
+UntilOption = Annotated[str | None, typer.Option(metavar="TIME", help="Only created before then.")]
+CountOption = Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, help="At most so many, the newest.")]
+
+
+def runs(
+    *,
+    job: JobsOption = None,
+    state: StatesOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    count: CountOption = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    db: DbOption = None,
+) -> None:
+    """List runs, newest first."""
+    from orchestrator.store import queries
+
+    now = datetime.now(UTC)
+    wanted = queries.RunFilter(
+        jobs=job or (),
+        states=state or (),
+        since=parse_when(since, now) if since else None,
+        until=parse_when(until, now) if until else None,
+        limit=count,
+    )
+    with opened_store(find_place(config, db)) as store:
+        found = store.read(queries.list_runs, wanted)
+    if as_json:
+        print_json(found)
+    elif found:
+        headings = ("RUN", "JOB", "STATE", "CAUSE", "WHEN", "TOOK", "ATTEMPTS", "REASON")
+        print_table(headings, [_row(run, now) for run in found])
+    else:
+        print("no such runs" if job or state or since or until else "no runs yet")
+
+
+def _row(run: Run, now: datetime) -> list[Cell]:
+    return [
+        str(run.id),
+        run.job,
+        state_cell(run),
+        run.cause.value,
+        when(run, now),
+        took(run, now),
+        str(run.charged),
+        first_line(run.reason),
+    ]
