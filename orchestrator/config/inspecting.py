@@ -1,0 +1,173 @@
+"""Do the callables exist and take the jobs' parameters? Asks a worker once, and places its answers in the YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.decoding import read_text
+from orchestrator.config.keys import close_to
+from orchestrator.config.model_job import JobShape
+from orchestrator.config.rendering import has_broken, has_marker
+from orchestrator.config.report import Report
+from orchestrator.config.sections import Entry
+from orchestrator.config.source import Place, Source, at
+from orchestrator.core.catalogue import CallableInfo, Inspection, Inspector, ParamCheck, ParamProblem, PluginProblem
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.plan import Job, PluginSources, Resource
+from orchestrator.core.policies import Isolation
+from orchestrator.plugins.isolation import check_isolation
+
+_MAX_SUGGESTIONS = 100
+
+
+def inspect(
+    inspector: Inspector,
+    sources: PluginSources,
+    jobs: Iterable[Job],
+    resources: Mapping[str, Resource],
+    main: Source,
+    report: Report,
+) -> Inspection | None:
+    """What a worker finds in the plugins; none if no worker could look, which is reported."""
+    checks = [_param_check(job) for job in jobs]
+    uses = {name: resource.use for name, resource in resources.items()}
+    try:
+        return inspector.inspect(sources, checks, uses, str(main.file.parent))
+    except (OrchestratorError, OSError) as error:
+        report.error("plugins-unread", f"the plugins can't be read: {error}", main.key(("plugins",)))
+        return None
+
+
+def _param_check(job: Job) -> ParamCheck:
+    waits = tuple(name for name, value in job.params.items() if has_marker(value) or has_broken(value))
+    present = {name: value for name, value in job.params.items() if name not in waits}
+    return ParamCheck(job=job.name, call=job.call, params=present, deferred=waits)
+
+
+class Verdicts:
+    """What an inspection means for the jobs and resources. `plugin_errors` counts the errors that only make jobs
+    unusable."""
+
+    def __init__(self, inspection: Inspection, isolation: Isolation | None, main: Source, report: Report) -> None:
+        self.plugin_errors = 0
+        self._default_isolation = isolation
+        self._found = inspection
+        self._main = main
+        self._report = report
+        self._misses = 0
+
+    def tell_problems(self) -> None:
+        """Report each plugin that can't be used, where it went wrong."""
+        for problem in self._found.problems:
+            hint = None if problem.file else "correct `plugins`, or install what provides it"
+            message = f"plugin `{problem.module}`: {problem.message}"
+            self._soft_error("plugin-failed", message, self._plugin_place(problem), hint)
+
+    def tell_resources(self, resources: Mapping[str, Entry[Any]]) -> dict[str, str]:
+        """Report resources whose `use` can't be imported; those that a failed plugin was to provide, by reason."""
+        unusable = {}
+        for name, why in self._found.resource_problems.items():
+            place = resources[name].at("use")
+            use = str(getattr(resources[name].value, "use", ""))
+            if (cause := self._cause(use)) is not None:
+                unusable[name] = f"resource `{name}` needs plugin `{cause.module}`, which can't be used"
+                self._soft_error("plugin-needed", unusable[name], place, _told_at(cause))
+            else:
+                self._report.error("bad-resource", f"resource `{name}`: {why}", place)
+        return unusable
+
+    def settle(self, job: Job, entry: Entry[JobShape], resources: Mapping[str, str]) -> tuple[Isolation, str | None]:
+        """Where the job runs, and why it can't run although the rest can."""
+        info = self._found.callables.get(job.call)
+        reason = None
+        if info is None:
+            reason = self._missing_callable(job, entry)
+        else:
+            broken = [resources[name] for name in info.resources if name in resources]
+            reason = broken[0] if broken else None
+            for warning in info.warnings:
+                self._report.warning("odd-callable", warning, entry.at("call"))
+        if reason is not None:
+            self._soft_error("plugin-needed", f"job `{job.name}` can't run: {reason}", entry.at("call"))
+        return self._isolation(job, entry, info), reason
+
+    def tell_params(self, entries: Mapping[str, Entry[JobShape]]) -> None:
+        """Report wrong parameters, each where it is written."""
+        for problem in self._found.param_problems:
+            entry = entries.get(problem.job)
+            if entry is None or (problem.kind == "unknown_callable" and self._found.problems):
+                continue
+            if problem.kind == "unknown_callable":
+                hint = problem.hint or self._suggestion(entry.value.call)
+                self._report.error("unknown-callable", problem.message, entry.at("call"), hint)
+            else:
+                self._tell_param(problem, entry)
+
+    def _tell_param(self, problem: ParamProblem, entry: Entry[JobShape]) -> None:
+        code = {"missing": "missing-param", "unknown": "unknown-param"}.get(problem.kind, "bad-param")
+        if not problem.path:
+            place = entry.at("call")
+        elif problem.kind == "missing":
+            place = entry.key("params", *problem.path[:-1]) if entry.value.params else entry.at("call")
+        elif problem.kind == "unknown":
+            place = entry.key("params", *problem.path)
+        else:
+            place = entry.at("params", *problem.path)
+        self._report.error(code, f"`{entry.value.call}`: {problem.message}", place, problem.hint)
+
+    def _missing_callable(self, job: Job, entry: Entry[JobShape]) -> str | None:
+        """Why a callable that the worker didn't find is the plugins' fault; none if it is the job's."""
+        cause = self._cause(job.call)
+        if cause is not None:
+            return f"plugin `{cause.module}`, which is to provide `{job.call}`, can't be used ({_place_of(cause)})"
+        told = [p for p in self._found.param_problems if p.job == job.name and p.kind == "unknown_callable"]
+        if not self._found.problems:
+            if not told:
+                message = f"no callable is named `{job.call}`"
+                self._report.error("unknown-callable", message, entry.at("call"), self._suggestion(job.call))
+            return None
+        hint = (told[0].hint if told else None) or self._suggestion(job.call)
+        return f"no plugin that could be read has `{job.call}`" + (f"; {hint}" if hint else "")
+
+    def _cause(self, call: str) -> PluginProblem | None:
+        path = call.replace(":", ".") + "."
+        return next((problem for problem in self._found.problems if path.startswith(problem.module + ".")), None)
+
+    def _isolation(self, job: Job, entry: Entry[JobShape], info: CallableInfo | None) -> Isolation:
+        """The job's own wish, else the file's default where the callable allows it, else the callable's."""
+        if info is None:
+            return job.isolation
+        if "isolation" in entry.value.model_fields_set:
+            if (why := check_isolation(info, job.isolation)) is not None:
+                self._report.error("bad-isolation", why, entry.at("isolation"))
+            return job.isolation
+        wish = self._default_isolation
+        return wish if wish is not None and check_isolation(info, wish) is None else info.isolation
+
+    def _suggestion(self, call: str) -> str | None:
+        self._misses += 1
+        close = close_to(call, self._found.callables) if self._misses <= _MAX_SUGGESTIONS else None
+        return f"did you mean `{close}`?" if close else None
+
+    def _soft_error(self, code: str, message: str, place: Place, hint: str | None = None) -> None:
+        before = self._report.errors
+        self._report.error(code, message, place, hint)
+        self.plugin_errors += self._report.errors - before
+
+    def _plugin_place(self, problem: PluginProblem) -> Place:
+        """The line of the plugin; of `plugins` in the configuration if it has none."""
+        file = Path(problem.file) if problem.file else None
+        if file is not None and file.is_file():
+            text, _ = read_text(file)
+            return at(Source(file, text), max(1, problem.line), 1)
+        return self._main.key(("plugins",))
+
+
+def _place_of(problem: PluginProblem) -> str:
+    return f"{problem.file}:{problem.line}" if problem.file and problem.line else problem.file or "see its error"
+
+
+def _told_at(problem: PluginProblem) -> str:
+    return f"see {_place_of(problem)}"

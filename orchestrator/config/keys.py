@@ -1,0 +1,103 @@
+"""Which key did a person mean when they wrote one that isn't known here?"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from orchestrator.config.model_file import (
+    FileShape,
+    FragmentShape,
+    QueueShape,
+    ResourceShape,
+    SecretShape,
+    WorkersShape,
+)
+from orchestrator.config.model_job import AfterShape, JobShape, TriggerShape
+from orchestrator.config.model_policies import Policies, RetryShape, Shape
+
+_HABITS = {
+    "schedule": "cron", "crontab": "cron", "interval": "every", "function": "call", "func": "call", "task": "call",
+    "handler": "call", "command": "call", "args": "params", "kwargs": "params", "arguments": "params",
+    "parameters": "params", "options": "with", "depends_on": "after", "depends": "after", "needs": "after",
+    "retries": "retry", "tz": "timezone", "time_zone": "timezone", "max_instances": "concurrency",
+    "max_concurrency": "concurrency", "concurrency_policy": "overlap", "misfire": "catch_up", "coalesce": "catch_up",
+    "misfire_grace_time": "catch_up_window", "time_limit": "timeout", "max_retries": "max_attempts",
+    "attempts": "max_attempts", "run_date": "at", "date": "at", "disabled": "enabled", "active": "enabled",
+    "factory": "use", "environment": "vars", "variables": "vars", "includes": "include", "imports": "include",
+    "tasks": "jobs", "default": "defaults",
+}  # fmt: skip
+"""What other tools call our keys."""
+_HOMES: tuple[tuple[type[Shape], str], ...] = (
+    (RetryShape, "`retry`"),
+    (WorkersShape, "`workers` at the top of the file"),
+    (JobShape, "a job under `jobs`"),
+    (ResourceShape, "an entry of `resources`"),
+    (FileShape, "the top of the file"),
+)
+
+
+def written(shape: type[Shape]) -> list[str]:
+    """The keys of a shape as they are written in YAML."""
+    return [field.alias or name for name, field in shape.model_fields.items()]
+
+
+def hint_for(key: str, value: Any, shape: type[Shape], taken: Iterable[str] = ()) -> str:
+    """A suggestion for a key that `shape` doesn't have; `taken` are the keys that are set beside it."""
+    known = written(shape)
+    plain = _plain(key)
+    meant = _HABITS.get(plain, plain)
+    if meant in known:
+        return f"did you mean `{meant}`?"
+    if meant == "max_attempts" and "retry" in known:
+        return "write `retry: {max_attempts: …}`"
+    if shape in (FileShape, FragmentShape) and isinstance(value, dict) and "call" in value:
+        return "a job belongs under `jobs`"
+    if shape is FragmentShape and meant in written(FileShape):
+        return f"`{meant}` belongs in the main file"
+    if (home := _home(meant, shape)) is not None:
+        return f"`{meant}` belongs under {home}"
+    close = close_to(plain, [name for name in known if name not in taken]) or close_to(plain, known)
+    if close is not None:
+        return f"did you mean `{close}`?"
+    near = close_to(plain, list(_all_keys()), cutoff=0.8)
+    if near is not None and (home := _home(near, shape)) is not None:
+        return f"did you mean `{near}`? It belongs under {home}"
+    return f"known here: {', '.join(known)}"
+
+
+def close_to(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known word that is most like `word`, if one is."""
+    lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), lower, 1, cutoff)
+    return lower[found[0]] if found else None
+
+
+def _home(key: str, shape: type[Shape]) -> str | None:
+    if shape in (FileShape, FragmentShape) and key in Policies.model_fields:
+        return "`defaults`, or a job under `jobs`"
+    if shape is Policies and key in JobShape.model_fields:
+        return "a job, not `defaults`: each job has its own"
+    if shape is RetryShape and key in JobShape.model_fields:
+        return "the job itself, not its `retry`"
+    if shape in (QueueShape, SecretShape, AfterShape, TriggerShape, WorkersShape) and key in Policies.model_fields:
+        return "a job under `jobs`"
+    for owner, place in _HOMES:
+        if key in written(owner) and owner is not shape and not issubclass(shape, owner):
+            return place
+    return None
+
+
+@cache
+def _all_keys() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(key for owner, _ in _HOMES for key in written(owner)))
+
+
+def _plain(key: str) -> str:
+    """`maxAttempts` and `max-attempts` as `max_attempts`."""
+    spaced = "".join(
+        f"_{c.lower()}" if c.isupper() and i and not key[i - 1].isupper() else c for i, c in enumerate(key)
+    )
+    return spaced.lower().replace("-", "_").replace(" ", "_").strip("_")

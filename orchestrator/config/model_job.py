@@ -1,0 +1,81 @@
+"""The shape of an entry under `jobs:`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from orchestrator.config.fields import Duration, Mapping, Texts, wrong
+from orchestrator.config.model_policies import Policies, Shape, key
+
+KINDS = ("cron", "every", "at")
+_EVERY = "How often, in words: `10 minutes`, `monday at 09:00`, `5 to 10 minutes`."
+_CRON = (
+    "When it fires: a cron expression of 5 fields, or 6 with leading seconds; an alias like `@daily`; or one of "
+    "NestJS's names like `EVERY_30_SECONDS`."
+)
+_AT = "The instant it fires, in ISO 8601: `2030-01-31T09:00`. Without an offset it is in the job's timezone."
+_TIMEZONE = "The IANA timezone of its schedules, like `Europe/Berlin`."
+_START = "No fire times before this instant, in ISO 8601."
+_END = "No fire times from this instant on, in ISO 8601."
+_JITTER = (
+    "Each fire is put off by a random time up to this, to spread load; the fire time that is recorded stays exact."
+)
+
+
+class TriggerShape(Shape):
+    """One schedule in its full form: exactly one of `cron`, `every` and `at`."""
+
+    cron: Texts = key(_CRON)
+    every: Texts = key(_EVERY)
+    at: Texts = key(_AT)
+    timezone: str = key(_TIMEZONE)
+    start: str = key(_START)
+    end: str = key(_END)
+    jitter: Duration = key(_JITTER)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> TriggerShape:
+        kinds = [kind for kind in KINDS if kind in self.model_fields_set]
+        if len(kinds) != 1:
+            found = " and ".join(f"`{kind}`" for kind in kinds) if kinds else "none"
+            raise wrong("bad-trigger", f"a trigger needs exactly one of `cron`, `every` and `at`; this one has {found}")
+        return self
+
+
+class AfterShape(Shape):
+    """Another job whose end fires this one."""
+
+    job: str = Field(description="The other job's name.")
+    on: Literal["success", "failure", "end"] = key("Which end of the other job's run counts.")
+
+
+def _afters(value: Any) -> Any:
+    return [{"job": one} if isinstance(one, str) else one for one in (value if isinstance(value, list) else [value])]
+
+
+_AfterInput = str | AfterShape | list[str | AfterShape]
+
+
+class JobShape(Policies):
+    """A job: what to call, when, and under which policies."""
+
+    call: str = Field(
+        description="The callable's name, like `email.send`: a function in a plugin, or registered with `@job`."
+    )
+    description: str = key("What it is for, shown in listings.")
+    cron: Texts = key(_CRON + " A list means several schedules.")
+    every: Texts = key(_EVERY + " A list means several schedules.")
+    at: Texts = key(_AT + " A list means several instants.")
+    triggers: list[TriggerShape] = key("Schedules in their full form, each with its own timezone, start, end, jitter.")
+    timezone: str = key(_TIMEZONE + " By default the file's.")
+    start: str = key(_START)
+    end: str = key(_END)
+    jitter: Duration = key(_JITTER)
+    after: Annotated[list[AfterShape], BeforeValidator(_afters, json_schema_input_type=_AfterInput)] = key(
+        "Fires when a run of another job ends: the job's name, or a mapping of `job` and `on`, or a list of those."
+    )
+    on_start: bool = key("Also run it once whenever the orchestrator starts.")
+    params: Mapping = key("The callable's arguments by name; checked against its signature.")
+    enabled: bool = key("`false` keeps the job out of the schedule; it can still be run by hand.")

@@ -1,0 +1,118 @@
+"""From the checked shapes of jobs, queues and resources to the plan's own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from orchestrator.config.model_file import FileShape, QueueShape, ResourceShape
+from orchestrator.config.model_job import JobShape
+from orchestrator.config.model_policies import Policies, Shape
+from orchestrator.config.policies import Merge
+from orchestrator.config.relations import Relations, check_circles
+from orchestrator.config.rendering import Rendering, Use, plain
+from orchestrator.config.report import Report
+from orchestrator.config.schedules import Schedules
+from orchestrator.config.sections import Entry, Sections
+from orchestrator.config.shape import check
+from orchestrator.config.source import BROKEN, Block, Source
+from orchestrator.core.errors import TriggerError
+from orchestrator.core.plan import DEFAULT_QUEUE, Job, Queue, Resource
+from orchestrator.triggers.zones import zone
+
+S = TypeVar("S", bound=Shape)
+
+
+class Planner:
+    """Builds what the plan holds; what isn't sound is reported and left out."""
+
+    def __init__(
+        self, main: Source, sections: Sections, rendering: Rendering, settings: FileShape | None, report: Report
+    ) -> None:
+        self.job_entries: dict[str, Entry[JobShape]] = {}
+        self.resource_entries: dict[str, Entry[ResourceShape]] = {}
+        self.timezone = _timezone(main, settings, report)
+        self.defaults = settings.defaults if settings and "defaults" in settings.model_fields_set else Policies()
+        self._main = main
+        self._sections = sections
+        self._rendering = rendering
+        self._report = report
+
+    def queues(self) -> dict[str, Queue]:
+        """The queues; `default` is always among them."""
+        made = {DEFAULT_QUEUE: Queue(name=DEFAULT_QUEUE)}
+        for entry in self._sections.queues.values():
+            shape = self._shape(QueueShape, entry, {})
+            if shape is not None:
+                made[entry.name] = Queue(name=entry.name, concurrency=shape.concurrency)
+        return made
+
+    def resources(self) -> dict[str, Resource]:
+        """The resources."""
+        made = {}
+        for entry in self._sections.resources.values():
+            shape = self._shape(ResourceShape, entry, {"with": Use.OPTIONS})
+            if shape is not None:
+                self.resource_entries[entry.name] = entry.holding(shape)
+                options = plain(shape.options or {})
+                made[entry.name] = Resource(name=entry.name, use=shape.use, options=options, close=shape.close)
+        return made
+
+    def jobs(self, now: datetime) -> dict[str, Job]:
+        """The jobs, with defaults merged and schedules checked."""
+        for entry in self._sections.jobs.values():
+            shape = self._shape(JobShape, entry, {"params": Use.PARAMS})
+            if shape is not None:
+                self.job_entries[entry.name] = entry.holding(shape)
+        relations = Relations(self._sections.jobs, self._sections.queues, self._report)
+        if "queue" in self.defaults.model_fields_set:
+            relations.check_default_queue(Entry("defaults", self._main, ("defaults",), None), self.defaults.queue)
+        schedules = Schedules(self.timezone, now, self._report)
+        merge = Merge(self.defaults, self._main, self._report)
+        made = {name: self._job(entry, relations, schedules, merge) for name, entry in self.job_entries.items()}
+        check_circles(self.job_entries, {name: job.after for name, job in made.items()}, self._report)
+        return made
+
+    def _job(self, entry: Entry[JobShape], relations: Relations, schedules: Schedules, merge: Merge) -> Job:
+        shape = entry.value
+        if not shape.call.strip():
+            self._report.error("no-value", f"job `{entry.name}` has an empty `call`", entry.at("call"))
+        relations.check_queue(entry)
+        timezone = schedules.timezone(entry)
+        triggers = schedules.triggers(entry, timezone)
+        return Job(
+            name=entry.name,
+            call=shape.call,
+            params=plain(shape.params or {}),
+            description=shape.description or "",
+            triggers=triggers,
+            after=relations.afters(entry),
+            on_start=bool(shape.on_start),
+            timezone=timezone,
+            enabled="enabled" not in shape.model_fields_set or shape.enabled,
+            **merge.policies(entry, scheduled=bool(triggers)),
+        )
+
+    def _shape(self, kind: type[S], entry: Entry[Any], uses: dict[str, Use]) -> S | None:
+        value = entry.value
+        if isinstance(value, Block):
+            rendered = {
+                key: self._rendering.value(inner, entry.source, (*entry.path, key), uses.get(key, Use.SETTING))
+                for key, inner in value.items()
+            }
+        elif value is BROKEN:
+            return None
+        else:
+            rendered = {} if value is None else value
+        return check(kind, rendered, entry.source, entry.path, self._report)
+
+
+def _timezone(main: Source, settings: FileShape | None, report: Report) -> str:
+    if settings is None or "timezone" not in settings.model_fields_set:
+        return "UTC"
+    try:
+        zone(settings.timezone)
+    except TriggerError as error:
+        report.error("bad-timezone", str(error), main.value(("timezone",)), error.hint)
+        return "UTC"
+    return settings.timezone

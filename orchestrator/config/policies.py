@@ -1,0 +1,87 @@
+"""Which policies does a job have in the end? Its own, else the file's defaults, else the built-in ones: merged here,
+once, so that nothing below asks again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from orchestrator.config.model_job import JobShape
+from orchestrator.config.model_policies import Policies
+from orchestrator.config.report import Report
+from orchestrator.config.sections import Entry
+from orchestrator.config.source import Place, Source
+from orchestrator.core.policies import Overlap, Retry
+from orchestrator.core.units import format_duration
+
+_MERGED = tuple(name for name in Policies.model_fields if name != "retry")
+
+
+class Merge:
+    """Merges `defaults` into jobs."""
+
+    def __init__(self, defaults: Policies, main: Source, report: Report) -> None:
+        self._defaults = defaults
+        self._main = main
+        self._report = report
+        self._base = {name: getattr(defaults, name) for name in _MERGED if name in defaults.model_fields_set}
+        self._base_retry = _retry_keys(defaults)
+
+    def policies(self, job: Entry[JobShape], *, scheduled: bool) -> dict[str, Any]:
+        """The keyword arguments for the plan's `Job`. What nobody set is left to its defaults, except that a job with
+        a schedule whose overlap isn't `allow` executes one attempt at a time."""
+        own = job.value.model_fields_set
+        merged = {**self._base, **{name: getattr(job.value, name) for name in _MERGED if name in own}}
+        if scheduled and "concurrency" not in merged and merged.get("overlap") is not Overlap.ALLOW:
+            merged["concurrency"] = 1
+        merged["retry"] = self._retry(job)
+        self._compare_times(job, merged)
+        return merged
+
+    def _retry(self, job: Entry[JobShape]) -> Retry:
+        keys = {**self._base_retry, **_retry_keys(job.value)}
+        if not keys:
+            return _BUILT_IN
+        retry: Retry = msgspec.structs.replace(_BUILT_IN, **keys)
+        if retry.max_delay >= retry.delay:
+            return retry
+        if "max_delay" not in keys:
+            return msgspec.structs.replace(retry, max_delay=retry.delay)
+        message = (
+            f"`max_delay` ({format_duration(retry.max_delay)}) is shorter than `delay` ({format_duration(retry.delay)})"
+        )
+        at = self._where(job, "retry", "max_delay")
+        self._report.error("delay-over-max", message, at, "raise `max_delay`, or lower `delay`")
+        return retry
+
+    def _compare_times(self, job: Entry[JobShape], merged: dict[str, Any]) -> None:
+        deadline: timedelta | None = merged.get("deadline")
+        timeout: timedelta | None = merged.get("timeout")
+        if deadline is None or timeout is None or deadline >= timeout:
+            return
+        message = (
+            f"`deadline` ({format_duration(deadline)}) is shorter than `timeout` ({format_duration(timeout)}): "
+            "the deadline ends the run first"
+        )
+        self._report.warning("deadline-under-timeout", message, self._where(job, "deadline"))
+
+    def _where(self, job: Entry[JobShape], *steps: str) -> Place:
+        """Where a merged value comes from: the job, or the defaults."""
+        shape: Any = job.value
+        for step in steps:
+            if shape is None or step not in shape.model_fields_set:
+                return self._main.value(("defaults", *steps))
+            shape = getattr(shape, step)
+        return job.at(*steps)
+
+
+_BUILT_IN = Retry()
+
+
+def _retry_keys(shape: Policies) -> dict[str, Any]:
+    if "retry" not in shape.model_fields_set:
+        return {}
+    values = {name: getattr(shape.retry, name) for name in shape.retry.model_fields_set}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

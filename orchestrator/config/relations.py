@@ -1,0 +1,99 @@
+"""Do the names that jobs use exist: queues, and the jobs that they come after? And does nothing wait for itself?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orchestrator.config.keys import close_to
+from orchestrator.config.model_job import JobShape
+from orchestrator.config.report import Report
+from orchestrator.config.sections import Entry
+from orchestrator.core.plan import DEFAULT_QUEUE
+from orchestrator.core.triggers import AfterTrigger, On
+
+_MAX_SUGGESTIONS = 100
+"""Suggestions cost a comparison with every known name; a file with more mistakes has one cause."""
+
+
+class Relations:
+    """Checks names against those that the files define, sound or not."""
+
+    def __init__(self, jobs: Iterable[str], queues: Iterable[str], report: Report) -> None:
+        self._jobs = dict.fromkeys(jobs)
+        self._queues = dict.fromkeys((*queues, DEFAULT_QUEUE))
+        self._report = report
+        self._misses = 0
+
+    def check_queue(self, job: Entry[JobShape]) -> None:
+        """An unknown queue is an error."""
+        if "queue" in job.value.model_fields_set:
+            self._queue(job.value.queue, job, "queue")
+
+    def check_default_queue(self, defaults: Entry[Any], queue: str) -> None:
+        """The same for `defaults`."""
+        self._queue(queue, defaults, "queue")
+
+    def afters(self, job: Entry[JobShape]) -> tuple[AfterTrigger, ...]:
+        """The jobs that this one comes after, those that exist."""
+        found = []
+        for index, after in enumerate(job.value.after or ()):
+            place = job.at("after", index, "job")
+            if after.job == job.name:
+                self._report.error(
+                    "after-itself", f"job `{job.name}` comes after itself", place, "for work in a loop use `every`"
+                )
+            elif after.job not in self._jobs:
+                hint = self._suggestion(after.job, self._jobs)
+                self._report.error("unknown-job", f"there is no job `{after.job}`", place, hint)
+            else:
+                found.append(AfterTrigger(job=after.job, on=On(after.on or On.SUCCESS)))
+        return tuple(found)
+
+    def _queue(self, name: str, entry: Entry[Any], key: str) -> None:
+        if name in self._queues:
+            return
+        hint = self._suggestion(name, self._queues) or f"define it: `queues: {{{name}: {{}}}}`"
+        self._report.error("unknown-queue", f"there is no queue `{name}`", entry.at(key), hint)
+
+    def _suggestion(self, name: str, known: Iterable[str]) -> str | None:
+        self._misses += 1
+        close = close_to(name, known) if self._misses <= _MAX_SUGGESTIONS else None
+        return f"did you mean `{close}`?" if close else None
+
+
+def check_circles(
+    jobs: Mapping[str, Entry[JobShape]], afters: Mapping[str, tuple[AfterTrigger, ...]], report: Report
+) -> None:
+    """Report every circle of `after` once, naming all of it, at the job of it that comes first in the files."""
+    rank = {name: index for index, name in enumerate(jobs)}
+    for circle in _circles({name: [after.job for after in found] for name, found in afters.items()}):
+        first = min(range(len(circle)), key=lambda i: rank[circle[i]])
+        turned = [*circle[first:], *circle[:first], circle[first]]
+        steps = [after.job for after in afters[turned[0]]].index(turned[1])
+        message = f"these jobs come after each other in a circle: {' after '.join(turned)}"
+        report.error("after-circle", message, jobs[turned[0]].at("after", steps, "job"), "remove one `after` of them")
+
+
+def _circles(edges: Mapping[str, list[str]]) -> list[list[str]]:
+    """A circle through each set of nodes that reach each other; found by a walk without recursion."""
+    done: set[str] = set()
+    found = []
+    for start in edges:
+        trail: dict[str, int] = {}
+        stack = [(start, iter(edges.get(start, ())))] if start not in done else []
+        if stack:
+            trail[start] = 0
+        while stack:
+            node, rest = stack[-1]
+            after = next(rest, None)
+            if after is None:
+                stack.pop()
+                trail.pop(node)
+                done.add(node)
+            elif after in trail:
+                found.append(list(trail)[trail[after] :])
+            elif after not in done:
+                trail[after] = len(trail)
+                stack.append((after, iter(edges.get(after, ()))))
+    return found

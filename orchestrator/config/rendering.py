@@ -1,0 +1,159 @@
+"""Which templates are rendered when the file is read, and which wait for the attempt? What depends on a run or holds a
+secret waits, but is checked now: its syntax, and every name in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from orchestrator.config import namespaces
+from orchestrator.config.keys import close_to
+from orchestrator.config.namespaces import JOB, RUN
+from orchestrator.config.report import Report
+from orchestrator.config.source import BROKEN, Block, Items, Path_, Source
+from orchestrator.config.templates import Compiled, Mention, TemplateFault, compiled, evaluate, is_template
+from orchestrator.core.plan import TEMPLATE_KEY
+
+
+class Use(Enum):
+    """What a value is for decides which names it may use."""
+
+    SETTING = ("env", "vars")
+    OPTIONS = ("env", "vars", "secrets")
+    PARAMS = ("env", "vars", "secrets", "run", "job")
+    EARLY = ("env",)
+    """Read before the variables are known."""
+
+
+_WHY_NOT = {
+    "secrets": "secrets can be used in `params`, `with` and `vars` only: this setting is stored and shown",
+    "run": "`run` is known only in a job's `params`, which are rendered for each attempt",
+    "job": "`job` is known only in a job's `params`, which are rendered for each attempt",
+    "vars": "variables are not known here; `env` is",
+    "steps": "`steps` is not known here",
+}
+
+
+class Rendering:
+    """Renders the values of files whose variables and secrets are known."""
+
+    def __init__(self, environ: Mapping[str, str], report: Report) -> None:
+        self.vars: dict[str, Any] = {}
+        self.secrets: frozenset[str] = frozenset()
+        self._deferred: set[str] = set()
+        self._environ = namespaces.Names("env", environ)
+        self._report = report
+
+    def value(self, value: Any, source: Source, path: Path_, use: Use) -> Any:
+        """The value with its templates rendered or, where they must wait, as markers. Parts that fail are `BROKEN`."""
+        if not _has_template(value):
+            return value
+        if isinstance(value, str):
+            return self._text(value, source, path, use)
+        if isinstance(value, Block):
+            if TEMPLATE_KEY in value and use is not Use.SETTING:
+                message = f"the key `{TEMPLATE_KEY}` is reserved"
+                self._report.error("reserved-key", message, source.key((*path, TEMPLATE_KEY)), "use another name")
+                return BROKEN
+            return _like(value, {k: self.value(v, source, (*path, k), use) for k, v in value.items()})
+        return Items(self.value(v, source, (*path, i), use) for i, v in enumerate(value))
+
+    def variable(self, name: str, value: Any, source: Source, path: Path_) -> None:
+        """Settle a variable; the variables that it mentions come before it."""
+        done = self.value(value, source, path, Use.OPTIONS)
+        self.vars[name] = done
+        if has_marker(done):
+            self._deferred.add(name)
+
+    def forget(self, name: str) -> None:
+        """A variable that can't be settled: what uses it says nothing more."""
+        self.vars[name] = BROKEN
+
+    def _text(self, text: str, source: Source, path: Path_, use: Use) -> Any:
+        try:
+            template = compiled(text)
+            if self._uses_broken(template):
+                return BROKEN
+            self._check(template, use)
+            if self._must_wait(template):
+                return {TEMPLATE_KEY: text}
+            return evaluate(text, {"env": self._environ, "vars": self.vars})
+        except TemplateFault as fault:
+            self._report.error(fault.code, str(fault), source.value(path), fault.hint)
+            return BROKEN
+
+    def _uses_broken(self, template: Compiled) -> bool:
+        return any(
+            root == "vars" and any(value is BROKEN for key, value in self.vars.items() if name in (None, key))
+            for root, name in template.mentions
+        )
+
+    def _must_wait(self, template: Compiled) -> bool:
+        for root, name in template.mentions:
+            if root in ("secrets", "run", "job"):
+                return True
+            if root == "vars" and (name in self._deferred or (name is None and self._deferred)):
+                return True
+        return False
+
+    def _check(self, template: Compiled, use: Use) -> None:
+        for mention in sorted(template.mentions, key=str):
+            self._check_root(mention.root, use)
+            known = self._known(mention.root)
+            if mention.name is not None and mention.name not in known and mention not in template.guarded:
+                raise _unknown(mention, known)
+
+    def _check_root(self, root: str, use: Use) -> None:
+        if root in use.value:
+            return
+        if root in _WHY_NOT:
+            raise TemplateFault("undefined-name", f"`{root}` can't be used here", _WHY_NOT[root])
+        close = close_to(root, use.value)
+        known = ", ".join(use.value)
+        hint = f"did you mean `{close}`?" if close else f"known: {known}; an environment variable is {{{{ env.NAME }}}}"
+        raise TemplateFault("undefined-name", f"the template's name `{root}` is not known", hint)
+
+    def _known(self, root: str) -> Any:
+        return {"env": self._environ, "vars": self.vars, "secrets": self.secrets, "run": RUN, "job": JOB}[root]
+
+
+def _unknown(mention: Mention, known: Any) -> TemplateFault:
+    root, name = mention.root, str(mention.name)
+    code = "missing-env" if root == "env" else "undefined-name"
+    return TemplateFault(code, namespaces.missing(root, name), namespaces.hint(root, name, known))
+
+
+def has_marker(value: Any) -> bool:
+    """Whether something in a value waits for the attempt."""
+    if isinstance(value, dict):
+        return TEMPLATE_KEY in value or any(map(has_marker, value.values()))
+    return isinstance(value, list) and any(map(has_marker, value))
+
+
+def plain(value: Any) -> Any:
+    """The value without positions, as the plan keeps it."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
+
+
+def has_broken(value: Any) -> bool:
+    """Whether something in a value could not be read."""
+    if isinstance(value, dict):
+        return any(map(has_broken, value.values()))
+    return value is BROKEN or (isinstance(value, list) and any(map(has_broken, value)))
+
+
+def _has_template(value: Any) -> bool:
+    if isinstance(value, str):
+        return is_template(value)
+    if isinstance(value, dict):
+        return TEMPLATE_KEY in value or any(map(_has_template, value.values()))
+    return isinstance(value, list) and any(map(_has_template, value))
+
+
+def _like(block: Block, values: dict[str, Any]) -> Block:
+    changed = Block(values)
+    changed.spots = block.spots
+    return changed

@@ -1,0 +1,139 @@
+"""Does the data of a file have the shape of a model? pydantic's complaints become diagnostics in their place."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from orchestrator.config.fields import shown
+from orchestrator.config.keys import close_to, hint_for
+from orchestrator.config.model_file import WorkersShape
+from orchestrator.config.model_job import AfterShape, JobShape, TriggerShape
+from orchestrator.config.model_policies import Policies, RetryShape, Shape
+from orchestrator.config.report import Report
+from orchestrator.config.source import BROKEN, Path_, Source
+
+S = TypeVar("S", bound=Shape)
+_WANTED = {
+    "string_type": "text", "int_type": "a whole number", "bool_type": "true or false", "dict_type": "a mapping",
+    "model_type": "a mapping", "list_type": "a list", "int_from_float": "a whole number",
+}  # fmt: skip
+_INNER: dict[str, type[Shape]] = {
+    "retry": RetryShape,
+    "after": AfterShape,
+    "triggers": TriggerShape,
+    "defaults": Policies,
+    "workers": WorkersShape,
+}
+
+
+def check(shape: type[S], data: Any, source: Source, path: Path_, report: Report) -> S | None:
+    """The data as a model; none if it hasn't its shape, and `report` says why. `path` leads from the top of `source`
+    to `data`, which may differ from what is written there by templates having been rendered."""
+    try:
+        return shape.model_validate(data)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    for detail in details:
+        if detail["input"] is not BROKEN:
+            _Complaint(shape, data, source, tuple(path), detail).tell(report)
+    return None
+
+
+class _Complaint:
+    """One of pydantic's errors."""
+
+    def __init__(self, shape: type[Shape], data: Any, source: Source, top: Path_, detail: ErrorDetails) -> None:
+        self.loc = detail["loc"]
+        self.shape = shape
+        for step in self.loc[:-1]:
+            self.shape = _INNER.get(str(step), self.shape)
+        self.source, self.path = source, (*top, *self.loc)
+        self.kind, self.value, self.context = detail["type"], detail["input"], detail.get("ctx", {})
+        self.text = detail["msg"]
+        names: list[str] = [step for step in self.path if isinstance(step, str)]
+        self.name = names[-1] if names else "the file"
+        self.beside = data if len(self.loc) == 1 and isinstance(data, dict) else {}
+
+    def tell(self, report: Report) -> None:
+        place = self.source.value(self.path)
+        if self.kind == "extra_forbidden":
+            meant = hint_for(self.name, self.value, self.shape, self.beside)
+            report.error("unknown-key", f"unknown key `{self.name}`", self.source.key(self.path), meant)
+        elif self.kind == "missing":
+            self._missing(report)
+        elif self.kind == "told":
+            message = self.context["message"]
+            where = place if self.loc else self.source.key(self.path)
+            prefix = f"`{self.name}`: " if self.loc else ""
+            report.error(self.context["code"], f"{prefix}{message}", where, self.context["hint"])
+        elif self.value is None:
+            hint = f"give it one, or remove the line; {self._wanted()} is expected" if self._wanted() else None
+            report.error("no-value", f"`{self.name}` has no value", place, hint or "give it one, or remove the line")
+        else:
+            code, message, hint = self._wrong_value()
+            report.error(code, message, place, hint)
+
+    def _missing(self, report: Report) -> None:
+        place = self.source.key(self.path[:-1])
+        owner = self.path[-2] if len(self.path) > 1 else None
+        if self.name == "version":
+            report.error("missing-key", "the file has no `version`", place, "add `version: 1` at its top")
+        elif self.shape is JobShape:
+            report.error(
+                "missing-key", f"job `{owner}` has no `call`", place, "name its callable: `call: module.function`"
+            )
+        else:
+            report.error("missing-key", f"`{owner}` has no `{self.name}`", place)
+
+    def _wanted(self) -> str:
+        if expected := self.context.get("expected"):
+            return str(expected).replace("'", "`")
+        return _WANTED.get(self.kind, "")
+
+    def _wrong_value(self) -> tuple[str, str, str | None]:
+        value = shown(self.value)
+        if self.name == "version":
+            return "bad-version", f"version {value} is not known", "write `version: 1`"
+        if self.kind in ("enum", "literal_error"):
+            close = close_to(
+                str(self.value), str(self.context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+            )
+            message = f"`{self.name}` should be {self._wanted()}, not {value}"
+            return "bad-choice", message, f"did you mean `{close}`?" if close else None
+        if wanted := self._wanted():
+            return "wrong-type", f"`{self.name}` should be {wanted}, not {value}", self._type_hint(wanted)
+        if self.kind == "too_short":
+            return "bad-value", f"`{self.name}` is an empty list", "name at least one, or remove the key"
+        said = self.text.removeprefix("Input should be ")
+        return "bad-value", f"`{self.name}` should be {said}, not {value}", None
+
+    def _type_hint(self, wanted: str) -> str | None:
+        value, raw = self.value, self._raw()
+        if isinstance(raw, str) and "{{" in raw and wanted in ("a whole number", "true or false"):
+            how = "| int" if wanted == "a whole number" else "== 'true'"
+            return f"a template gives text here; write {{{{ … {how} }}}}"
+        if wanted == "true or false" and isinstance(value, str) and value.lower() in ("yes", "on", "y"):
+            return "write true"
+        if wanted == "true or false" and isinstance(value, str) and value.lower() in ("no", "off", "n"):
+            return "write false"
+        if wanted == "text" and isinstance(value, (int, float, bool)):
+            return f'put it in quotes: "{shown(value)}"'
+        if wanted == "a whole number" and isinstance(value, str) and value.strip().isdigit():
+            return f"write {value.strip()} without quotes"
+        if wanted == "a list" and isinstance(value, str):
+            return f"write [{value}]"
+        if wanted == "a mapping" and self.name == "jobs":
+            return "write each job as `name:` with its keys below"
+        return None
+
+    def _raw(self) -> Any:
+        node = self.source.tree
+        for step in self.path:
+            try:
+                node = node[step]
+            except (KeyError, IndexError, TypeError):
+                break
+        return node
