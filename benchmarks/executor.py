@@ -103,7 +103,7 @@ async def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
     chosen = [Isolation(name) for name in sys.argv[2:]] or list(Isolation)
     with tempfile.TemporaryDirectory() as root:
-        Path(root, "noop.py").write_text(PLUGIN)
+        Path(root, "noop.py").write_text(PLUGIN)  # noqa: ASYNC240
         for isolation in chosen:
             await Bench(isolation, root).run(seconds)
 

@@ -27,7 +27,7 @@ class Guardian:
     def __init__(self, mark: str) -> None:
         self._mark = mark
         self._groups: set[int] = set()
-        self._start()
+        self._process, self._pipe = _start(mark)
 
     def add(self, group: int) -> None:
         """A worker was started."""
@@ -43,35 +43,40 @@ class Guardian:
         """Replace the guard if somebody killed it."""
         if self._process.poll() is not None:
             os.close(self._pipe)
-            self._start()
+            self._process, self._pipe = _start(self._mark)
             for group in self._groups:
                 self._tell(f"+{group}")
 
     def dismiss(self) -> None:
-        """All workers are gone in an orderly way."""
+        """All workers are gone in an orderly way. A second time does nothing."""
+        if self._pipe < 0:
+            return
         self._tell(GOODBYE.decode())
         os.close(self._pipe)
+        self._pipe = -1
         try:
             self._process.wait(_REAP_WITHIN)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def _start(self) -> None:
-        reader, self._pipe = os.pipe()
-        environ = {name: value for name, value in os.environ.items() if name != kin.MARK}
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-I", "-S", "-c", _PROGRAM, str(reader), self._mark, _PACKAGES],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(reader,),
-            start_new_session=True,
-            env=environ,
-        )
-        os.close(reader)
-
     def _tell(self, line: str) -> None:
         with suppress(BrokenPipeError):
             os.write(self._pipe, line.encode() + b"\n")
+
+
+def _start(mark: str) -> tuple[subprocess.Popen[bytes], int]:
+    reader, writer = os.pipe()
+    environ = {name: value for name, value in os.environ.items() if name != kin.MARK}
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-I", "-S", "-c", _PROGRAM, str(reader), mark, _PACKAGES],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(reader,),
+        start_new_session=True,
+        env=environ,
+    )
+    os.close(reader)
+    return process, writer

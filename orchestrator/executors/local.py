@@ -27,7 +27,7 @@ from orchestrator.worker.messages import Setup
 TICK = 0.05
 """Seconds between two looks at what is under way."""
 _MEMORY_EVERY = 4
-_GUARD_EVERY = 100
+_GUARD_EVERY = 20
 _WARM_PROCESSES = 2
 _LAST_GRACE = 2.0
 """Seconds, at most, between asking an attempt to stop and killing its worker when the engine shuts down."""

@@ -36,9 +36,11 @@ def main() -> NoReturn:
     for fd in fds:
         os.set_inheritable(fd, False)  # noqa: FBT003 - takes it no other way
     sock = socket.socket(fileno=fds.socket)
-    _listen_to_faults(fds.dump)
+    _listen_to_faults(fds.dump, all_threads=False)
     frames = Frames()
     setup, early = _receive_setup(sock, frames)
+    if setup.isolation is Isolation.THREAD:
+        _listen_to_faults(fds.dump, all_threads=True)  # then the dump says in which thread it happened
     workplace = Workplace(
         setup,
         sock,
@@ -69,9 +71,9 @@ def _serve(workplace: Workplace, frames: Frames, early: list[bytes]) -> None:
     serve(workplace, frames, early)
 
 
-def _listen_to_faults(fd: int) -> None:
-    faulthandler.enable(file=fd, all_threads=False)
-    faulthandler.register(DUMP_SIGNAL, file=fd, all_threads=False)
+def _listen_to_faults(fd: int, *, all_threads: bool) -> None:
+    faulthandler.enable(file=fd, all_threads=all_threads)
+    faulthandler.register(DUMP_SIGNAL, file=fd, all_threads=all_threads)
 
 
 def _receive_setup(sock: socket.socket, frames: Frames) -> tuple[Setup, list[bytes]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Collection
 from types import FrameType, TracebackType
 
 from orchestrator.worker.slot import Slot
@@ -18,6 +19,7 @@ ASK_SIGNAL = signal.SIGURG
 """Nobody uses it, and a process that has no handler ignores it: a stray one does no harm."""
 DUMP_SIGNAL = signal.SIGUSR1
 """Makes faulthandler write down where the worker is, just before it is killed."""
+_EXTERNAL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
@@ -43,9 +45,9 @@ class Interrupt:
         Handlers, not SIG_IGN: what a callable starts would inherit that and be deaf, too.
         """
         signal.signal(ASK_SIGNAL, self._on_signal)
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for name in _EXTERNAL:
             signal.signal(name, _deaf)
-        os.register_at_fork(after_in_child=self._after_fork)
+        os.register_at_fork(before=_MASKED.block, after_in_parent=_MASKED.unblock, after_in_child=self._after_fork)
 
     def during(self, place: int, sequence: int) -> _Armed:
         """A context in which this attempt may be interrupted, in the main thread. `Stopped` may come out of its
@@ -95,6 +97,22 @@ class Interrupt:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for name in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_DFL)
+        _MASKED.unblock()
+
+
+class _Masked(threading.local):
+    """Holds signals back around a fork, so that one meant for the child doesn't meet the worker's deaf handlers."""
+
+    before: Collection[int] = ()
+
+    def block(self) -> None:
+        self.before = signal.pthread_sigmask(signal.SIG_BLOCK, _EXTERNAL)
+
+    def unblock(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.before)
+
+
+_MASKED = _Masked()
 
 
 class _Armed:
