@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import StoreError
 from orchestrator.core.plan import Job, Plan
-from orchestrator.core.policies import Overlap
+from orchestrator.core.policies import Isolation, Overlap
 from orchestrator.core.runs import Outcome
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.verdict import Held
 from orchestrator.executors.contract import Ended, Executor, Order
 from orchestrator.store.claims import ClaimedRun, ClaimRequest, Wishes, claim
+from orchestrator.store.creation import Created, NewRun
+from orchestrator.store.grabs import Grab
 from orchestrator.store.store import Store
 
 LOOK_EVERY = 1.0
@@ -51,6 +53,8 @@ class Dispatcher:
         self._listen = True
         self._looked_at = 0.0
         self._next_due: datetime | None = None
+        self._waiting = False
+        self._working = False
         self._stopping = False
         self.owner = 0
         """The engine's present id in the store; it owns what is claimed."""
@@ -67,6 +71,29 @@ class Dispatcher:
         self._listen = self._listen or listen or self._replaces
         self._wake.set()
 
+    def settled(self, *, restless: bool) -> None:
+        """Attempts have ended. There is something to claim if runs wait for the room, or some are to start again."""
+        if restless or self._waiting:
+            self.wake()
+
+    def grab(self) -> Grab | None:
+        """What could start right now: new runs may be created as claimed, so far as they overtake nobody."""
+        if not self._working or self._stopping:
+            return None
+        return Grab(owner=self.owner, capacity=self._room(), queue_limits=self._queue_limits)
+
+    def start_created(self, new: Sequence[NewRun], created: Sequence[Created]) -> None:
+        """Execute what was created as claimed; look for the rest."""
+        claimed = [
+            _as_claimed(run, made.id)
+            for run, made in zip(new, created, strict=True)
+            if made.owner is not None and made.id is not None
+        ]
+        if claimed:
+            self._hand_over(claimed, next(made.owner for made in created if made.owner is not None))
+        if len(claimed) < len(created):
+            self.wake()
+
     def stop(self) -> None:
         """Claim nothing more; `run` returns once a claim under way has been handed over."""
         self._stopping = True
@@ -74,6 +101,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim and hand over until `stop`."""
+        self._working = True
         while not self._stopping:
             self._wake.clear()
             try:
@@ -93,13 +121,13 @@ class Dispatcher:
         request = self._request()
         claimed = await self._store.submit(claim, request)
         self._next_due = claimed.next_due
+        self._waiting = claimed.waiting
         if claimed.wishes is not None:
             self._heed(claimed.wishes)
         self._hand_over(claimed.runs, request.owner)
-        return bool(claimed.runs)
+        return bool(claimed.runs) and claimed.waiting
 
     def _request(self) -> ClaimRequest:
-        room = {isolation: min(MAX_BATCH, self._executor.capacity(isolation)) for isolation in self._isolations}
         listen = self._listen or self._clock.monotonic() - self._looked_at >= LOOK_EVERY
         if listen:
             self._listen = False
@@ -108,13 +136,17 @@ class Dispatcher:
         return ClaimRequest(
             owner=self.owner,
             now=self._clock.now(),
-            capacity={isolation: count for isolation, count in room.items() if count > 0},
+            capacity=self._room(),
             queues=self._queues,
             queue_limits=self._queue_limits,
             job_limits=self._job_limits,
             listen=listen,
             only_run=self._only_run,
         )
+
+    def _room(self) -> dict[Isolation, int]:
+        room = {isolation: min(MAX_BATCH, self._executor.capacity(isolation)) for isolation in self._isolations}
+        return {isolation: count for isolation, count in room.items() if count > 0}
 
     async def _sleep(self) -> None:
         seconds = LOOK_EVERY
@@ -171,6 +203,20 @@ def _order(held: Held) -> Order:
         memory_limit=job.memory_limit,
         log_limit=job.log_limit,
         checkpoint=run.checkpoint,
+    )
+
+
+def _as_claimed(run: NewRun, run_id: int) -> ClaimedRun:
+    """A run that was created as its own first attempt."""
+    return ClaimedRun(
+        id=run_id,
+        job=run.job,
+        attempt=1,
+        uncharged=0,
+        cause=run.cause,
+        fire_time=run.fire_time,
+        deadline_at=run.deadline_at,
+        params=run.params,
     )
 
 

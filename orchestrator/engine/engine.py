@@ -60,9 +60,9 @@ class Engine:
         self._host = socket.gethostname()
         followers = Followers(plan)
         self._dispatcher = Dispatcher(plan, store, executor, clock, emit, on_pauses=self._pause, only_run=only_run)
-        self._scheduler = Scheduler(plan, store, clock, emit, on_created=self._dispatcher.wake)
+        self._scheduler = Scheduler(plan, store, clock, emit, self._dispatcher)
         self._recorder = Recorder(
-            self._dispatcher.held, followers, store, clock, emit, on_settled=self._dispatcher.wake
+            self._dispatcher.held, followers, store, clock, emit, on_settled=self._dispatcher.settled
         )
         self._dispatcher.on_unknown = self._recorder.take_ends
         self._recovery = Recovery(plan, store, followers, clock, emit, self._host)

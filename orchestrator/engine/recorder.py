@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import StoreError
@@ -22,6 +22,12 @@ RETRY_PAUSE = 1.0
 _LEVELS = {RunState.FAILED: "error", RunState.SCHEDULED: "warning", RunState.CANCELLED: "warning"}
 
 
+class OnSettled(Protocol):
+    """Hears that ends are on disk; `restless` when they left runs to start: retries, released ones, followers."""
+
+    def __call__(self, *, restless: bool) -> None: ...
+
+
 class Recorder:
     """Takes reports, judges ends by the jobs' policies, and writes both; tells of ends once they are on disk."""
 
@@ -32,7 +38,7 @@ class Recorder:
         store: Store,
         clock: Clock,
         emit: Emit,
-        on_settled: Callable[[], None],
+        on_settled: OnSettled,
     ) -> None:
         self._held = held
         self._followers = followers
@@ -111,7 +117,8 @@ class Recorder:
             held = self._held.pop(ending.run_id)
             state = settled.states.get(ending.run_id)
             self._tell(held, ends[ending.run_id], ending, state)
-        self._on_settled()
+        restless = bool(settled.created) or any(not state.finished for state in settled.states.values())
+        self._on_settled(restless=restless)
 
     def _tell(self, held: Held, ended: Ended, ending: Ending, state: RunState | None) -> None:
         if state is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import count
+from typing import Protocol
 
 import msgspec
 
@@ -20,6 +21,7 @@ from orchestrator.engine.misfires import Missed, look_back, serve_missed
 from orchestrator.engine.newruns import new_run, random_delay
 from orchestrator.store.creation import Created, CursorMove, NewRun, create_runs
 from orchestrator.store.cursors import sync_cursors
+from orchestrator.store.grabs import Grab
 from orchestrator.store.store import Store
 
 LONGEST_SLEEP = 1.0
@@ -34,6 +36,16 @@ ROWS_PER_WRITE = 250
 PAUSED_REASON = "the job is paused"
 
 
+class Starter(Protocol):
+    """Who executes: it says what it could start at once, and then starts what was created so."""
+
+    def grab(self) -> Grab | None:
+        """What could start right now."""
+
+    def start_created(self, new: Sequence[NewRun], created: Sequence[Created]) -> None:
+        """These were created: some of them running, some to be claimed when there is room."""
+
+
 class _Served(msgspec.Struct, frozen=True):
     """What a trigger is owed for the fires up to a time. Its runs and its cursor are written together."""
 
@@ -44,12 +56,12 @@ class _Served(msgspec.Struct, frozen=True):
 class Scheduler:
     """Turns time into runs. `start` serves what was missed; `run` serves what comes."""
 
-    def __init__(self, plan: Plan, store: Store, clock: Clock, emit: Emit, on_created: Callable[[], None]) -> None:
+    def __init__(self, plan: Plan, store: Store, clock: Clock, emit: Emit, starter: Starter) -> None:
         self._plan = plan
         self._store = store
         self._clock = clock
         self._emit = emit
-        self._on_created = on_created
+        self._starter = starter
         self._heap: list[tuple[datetime, int, Beat]] = []
         self._order = count()
         self._seen = clock.now()
@@ -194,8 +206,9 @@ class Scheduler:
             if one.move is not None:
                 moves.append(one.move)
             if len(new) >= ROWS_PER_WRITE or position == len(served) - 1:
-                self._tell(new, await self._store.submit(create_runs, new, moves))
-                self._on_created()
+                created = await self._store.submit(create_runs, new, moves, self._starter.grab())
+                self._starter.start_created(new, created)
+                self._tell(new, created)
                 new, moves = [], []
 
     def _tell(self, new: Sequence[NewRun], created: list[Created]) -> None:

@@ -26,6 +26,11 @@ def micros(instant: datetime | None) -> int | None:
     return None if instant is None else (instant - _EPOCH) // _MICROSECOND
 
 
+def from_micros(value: int | None) -> datetime | None:
+    """The instant that `micros` wrote."""
+    return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
 def json_text(value: Any) -> str | None:
     """A JSON value as text; None stays SQL's NULL."""
     return None if value is None else _encode(value).decode()

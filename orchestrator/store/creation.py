@@ -16,6 +16,7 @@ from orchestrator.core.policies import Isolation, Overlap
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.store.bulk import insert_rows, json_text, micros
 from orchestrator.store.chunks import chunked
+from orchestrator.store.grabs import Grab, Openings
 from orchestrator.store.states import CANCELLED, is_active, is_running
 from orchestrator.store.tables import counters, cursors, runs
 
@@ -50,33 +51,44 @@ class CursorMove(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Created(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a `NewRun`, in the order given. `id` is None where another engine had created the same fire."""
+    """What became of a `NewRun`, in the order given. `id` is None where another engine had created the same fire.
+
+    `owner` is set on what was created running.
+    """
 
     id: int | None
     job: str
     state: RunState
+    owner: int | None = None
 
 
-def create_runs(connection: Connection, new: Sequence[NewRun], moves: Sequence[CursorMove] = ()) -> list[Created]:
-    """Create runs and move cursors. The same fire time of a job, or the same parent, never gives a second run."""
+def create_runs(
+    connection: Connection, new: Sequence[NewRun], moves: Sequence[CursorMove] = (), grab: Grab | None = None
+) -> list[Created]:
+    """Create runs and move cursors. The same fire time of a job, or the same parent, never gives a second run.
+
+    With a `grab`, runs that may start at once are created running, as their first attempt by the grab's owner.
+    """
     new_ids = _reserve_ids(connection, len(new))
     known = _already_created(connection, new)
-    busy = _busy_jobs(connection, new)
+    busy = _busy_jobs(connection, new, every_job=grab is not None)
+    openings = Openings(connection, grab) if grab is not None else None
     rows: list[tuple[Any, ...]] = []
     created: list[Created] = []
     for run_id, run in zip(new_ids, new, strict=True):
         if (run.job, run.fire_time) in known or (run.job, run.parent_id) in known:
             created.append(Created(id=None, job=run.job, state=RunState.SKIPPED))
             continue
-        state, reason = _first_state(run, busy)
+        state, reason = _first_state(run, busy, openings)
         if state is not RunState.SKIPPED:
             if run.overlap is Overlap.REPLACE and run.job in busy:
                 _replace(connection, run.job, run.created_at)
             busy.add(run.job)
         if run.fire_time is not None:
             known.add((run.job, run.fire_time))
-        rows.append(_row(run_id, run, state, reason))
-        created.append(Created(id=run_id, job=run.job, state=state))
+        owner = openings.owner if openings and state is RunState.RUNNING else None
+        rows.append(_row(run_id, run, state, reason, owner))
+        created.append(Created(id=run_id, job=run.job, state=state, owner=owner))
     insert_rows(connection, runs, _COLUMNS, rows)
     if moves:
         values = [(move.job, move.trigger, micros(move.fire_time)) for move in moves]
@@ -84,21 +96,26 @@ def create_runs(connection: Connection, new: Sequence[NewRun], moves: Sequence[C
     return created
 
 
-def _first_state(run: NewRun, busy: set[str]) -> tuple[RunState, str | None]:
+def _first_state(run: NewRun, busy: set[str], openings: Openings | None) -> tuple[RunState, str | None]:
     if run.skip_reason is not None:
         return RunState.SKIPPED, run.skip_reason
     if run.overlap is Overlap.SKIP and run.job in busy:
         return RunState.SKIPPED, OVERLAP_REASON
-    return (RunState.QUEUED if run.due_at <= run.created_at else RunState.SCHEDULED), None
+    if run.due_at > run.created_at:
+        return RunState.SCHEDULED, None
+    if openings is not None and run.job not in busy and openings.take(run.queue, run.isolation):
+        return RunState.RUNNING, None
+    return RunState.QUEUED, None
 
 
 _COLUMNS = (
     *("id", "job", "state", "cause", "queue", "isolation", "priority", "created_at", "due_at", "fire_time"),
     *("parent_id", "params", "attempt", "uncharged", "cancel_requested", "deadline_at", "reason", "finished_at"),
+    *("owner", "started_at"),
 )
 
 
-def _row(run_id: int, run: NewRun, state: RunState, reason: str | None) -> tuple[Any, ...]:
+def _row(run_id: int, run: NewRun, state: RunState, reason: str | None, owner: int | None) -> tuple[Any, ...]:
     """A run's values in the order of `_COLUMNS`."""
     created_at = micros(run.created_at)
     return (
@@ -114,12 +131,14 @@ def _row(run_id: int, run: NewRun, state: RunState, reason: str | None) -> tuple
         micros(run.fire_time),
         run.parent_id,
         json_text(run.params),
-        0,
+        0 if owner is None else 1,
         0,
         False,
         micros(run.deadline_at),
         reason,
         created_at if state is RunState.SKIPPED else None,
+        owner,
+        None if owner is None else created_at,
     )
 
 
@@ -151,9 +170,10 @@ def _already_created(connection: Connection, new: Iterable[NewRun]) -> set[tuple
     return known
 
 
-def _busy_jobs(connection: Connection, new: Iterable[NewRun]) -> set[str]:
+def _busy_jobs(connection: Connection, new: Iterable[NewRun], *, every_job: bool) -> set[str]:
     """Jobs, of those to which it matters, that have an unfinished run. Served by `runs_active`."""
-    asked = {run.job for run in new if run.overlap in (Overlap.SKIP, Overlap.REPLACE) and run.skip_reason is None}
+    matters = (Overlap.SKIP, Overlap.REPLACE)
+    asked = {run.job for run in new if (every_job or run.overlap in matters) and run.skip_reason is None}
     busy: set[str] = set()
     for chunk in chunked(sorted(asked)):
         found = connection.execute(select(runs.c.job).where(is_active, runs.c.job.in_(chunk)).distinct())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -21,9 +21,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.runs import ACTIVE, RunState
-from orchestrator.store.bulk import json_text, micros
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from orchestrator.store.bulk import from_micros, json_text, micros
 
 
 class Instant(TypeDecorator[datetime]):
@@ -36,7 +34,7 @@ class Instant(TypeDecorator[datetime]):
         return micros(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return from_micros(value)
 
 
 class Json(TypeDecorator[Any]):
