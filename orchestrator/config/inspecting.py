@@ -8,11 +8,10 @@ from typing import Any
 
 from orchestrator.config.decoding import read_text
 from orchestrator.config.keys import close_to
-from orchestrator.config.model_job import JobShape
 from orchestrator.config.rendering import has_broken, has_marker
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Entry
-from orchestrator.config.source import Place, Source, at
+from orchestrator.config.source import Block, Place, Source, at
 from orchestrator.core.catalogue import CallableInfo, Inspection, Inspector, ParamCheck, ParamProblem, PluginProblem
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.plan import Job, PluginSources, Resource
@@ -78,7 +77,7 @@ class Verdicts:
                 self._report.error("bad-resource", f"resource `{name}`: {why}", place)
         return unusable
 
-    def settle(self, job: Job, entry: Entry[JobShape], resources: Mapping[str, str]) -> tuple[Isolation, str | None]:
+    def settle(self, job: Job, entry: Entry[Any], resources: Mapping[str, str]) -> tuple[Isolation, str | None]:
         """Where the job runs, and why it can't run although the rest can."""
         info = self._found.callables.get(job.call)
         reason = None
@@ -93,31 +92,31 @@ class Verdicts:
             self._soft_error("plugin-needed", f"job `{job.name}` can't run: {reason}", entry.at("call"))
         return self._isolation(job, entry, info), reason
 
-    def tell_params(self, entries: Mapping[str, Entry[JobShape]]) -> None:
+    def tell_params(self, jobs: Mapping[str, Job], entries: Mapping[str, Entry[Any]]) -> None:
         """Report wrong parameters, each where it is written."""
         for problem in self._found.param_problems:
-            entry = entries.get(problem.job)
-            if entry is None or (problem.kind == "unknown_callable" and self._found.problems):
+            job, entry = jobs.get(problem.job), entries.get(problem.job)
+            if job is None or entry is None or (problem.kind == "unknown_callable" and self._found.problems):
                 continue
             if problem.kind == "unknown_callable":
-                hint = problem.hint or self._suggestion(entry.value.call)
+                hint = problem.hint or self._suggestion(job.call)
                 self._report.error("unknown-callable", problem.message, entry.at("call"), hint)
             else:
-                self._tell_param(problem, entry)
+                self._tell_param(problem, job, entry)
 
-    def _tell_param(self, problem: ParamProblem, entry: Entry[JobShape]) -> None:
+    def _tell_param(self, problem: ParamProblem, job: Job, entry: Entry[Any]) -> None:
         code = {"missing": "missing-param", "unknown": "unknown-param"}.get(problem.kind, "bad-param")
         if not problem.path:
             place = entry.at("call")
         elif problem.kind == "missing":
-            place = entry.key("params", *problem.path[:-1]) if entry.value.params else entry.at("call")
+            place = entry.key("params", *problem.path[:-1]) if job.params else entry.at("call")
         elif problem.kind == "unknown":
             place = entry.key("params", *problem.path)
         else:
             place = entry.at("params", *problem.path)
-        self._report.error(code, f"`{entry.value.call}`: {problem.message}", place, problem.hint)
+        self._report.error(code, f"`{job.call}`: {problem.message}", place, problem.hint)
 
-    def _missing_callable(self, job: Job, entry: Entry[JobShape]) -> str | None:
+    def _missing_callable(self, job: Job, entry: Entry[Any]) -> str | None:
         """Why a callable that the worker didn't find is the plugins' fault; none if it is the job's."""
         cause = self._cause(job.call)
         if cause is not None:
@@ -135,11 +134,11 @@ class Verdicts:
         path = call.replace(":", ".") + "."
         return next((problem for problem in self._found.problems if path.startswith(problem.module + ".")), None)
 
-    def _isolation(self, job: Job, entry: Entry[JobShape], info: CallableInfo | None) -> Isolation:
+    def _isolation(self, job: Job, entry: Entry[Any], info: CallableInfo | None) -> Isolation:
         """The job's own wish, else the file's default where the callable allows it, else the callable's."""
         if info is None:
             return job.isolation
-        if "isolation" in entry.value.model_fields_set:
+        if isinstance(entry.value, Block) and "isolation" in entry.value:
             if (why := check_isolation(info, job.isolation)) is not None:
                 self._report.error("bad-isolation", why, entry.at("isolation"))
             return job.isolation

@@ -116,9 +116,9 @@ class _Loading:
         broken = verdicts.tell_resources(planner.resource_entries)
         settled = {}
         for name, job in jobs.items():
-            place, reason = verdicts.settle(job, planner.job_entries[name], broken)
+            place, reason = verdicts.settle(job, self.sections.jobs[name], broken)
             settled[name] = msgspec.structs.replace(job, isolation=place, unusable=reason)
-        verdicts.tell_params(planner.job_entries)
+        verdicts.tell_params(jobs, self.sections.jobs)
         return settled, verdicts.plugin_errors
 
     def _early(self, key: str) -> Any:

@@ -9,7 +9,7 @@ from orchestrator.config.model_file import FileShape, QueueShape, ResourceShape
 from orchestrator.config.model_job import JobShape
 from orchestrator.config.model_policies import Policies, Shape
 from orchestrator.config.policies import Merge
-from orchestrator.config.relations import Relations, check_circles
+from orchestrator.config.relations import Relations
 from orchestrator.config.rendering import Rendering, Use, plain
 from orchestrator.config.report import Report
 from orchestrator.config.schedules import Schedules
@@ -29,7 +29,6 @@ class Planner:
     def __init__(
         self, main: Source, sections: Sections, rendering: Rendering, settings: FileShape | None, report: Report
     ) -> None:
-        self.job_entries: dict[str, Entry[JobShape]] = {}
         self.resource_entries: dict[str, Entry[ResourceShape]] = {}
         self.timezone = _timezone(main, settings, report)
         self.defaults = settings.defaults if settings and "defaults" in settings.model_fields_set else Policies()
@@ -60,17 +59,17 @@ class Planner:
 
     def jobs(self, now: datetime) -> dict[str, Job]:
         """The jobs, with defaults merged and schedules checked."""
-        for entry in self._sections.jobs.values():
-            shape = self._shape(JobShape, entry, {"params": Use.PARAMS})
-            if shape is not None:
-                self.job_entries[entry.name] = entry.holding(shape)
         relations = Relations(self._sections.jobs, self._sections.queues, self._report)
         if "queue" in self.defaults.model_fields_set:
             relations.check_default_queue(Entry("defaults", self._main, ("defaults",), None), self.defaults.queue)
         schedules = Schedules(self.timezone, now, self._report)
         merge = Merge(self.defaults, self._main, self._report)
-        made = {name: self._job(entry, relations, schedules, merge) for name, entry in self.job_entries.items()}
-        check_circles(self.job_entries, {name: job.after for name, job in made.items()}, self._report)
+        made = {}
+        for name, entry in self._sections.jobs.items():
+            shape = self._shape(JobShape, entry, {"params": Use.PARAMS})
+            if shape is not None:
+                made[name] = self._job(entry.holding(shape), relations, schedules, merge)
+        relations.check_circles({name: job.after for name, job in made.items()})
         return made
 
     def _job(self, entry: Entry[JobShape], relations: Relations, schedules: Schedules, merge: Merge) -> Job:

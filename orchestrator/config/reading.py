@@ -17,7 +17,7 @@ def read_source(file: Path, report: Report) -> Source | None:
     if fault is not None:
         _tell(fault, source, report)
         return None
-    tree, start, faults = parse(text, source.lines)
+    tree, start, faults = parse(text, lambda: source.lines)
     for found in faults:
         _tell(found, source, report)
     if isinstance(tree, Block):

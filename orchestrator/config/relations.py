@@ -9,6 +9,7 @@ from orchestrator.config.keys import close_to
 from orchestrator.config.model_job import JobShape
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Entry
+from orchestrator.config.source import Place
 from orchestrator.core.plan import DEFAULT_QUEUE
 from orchestrator.core.triggers import AfterTrigger, On
 
@@ -24,6 +25,7 @@ class Relations:
         self._queues = dict.fromkeys((*queues, DEFAULT_QUEUE))
         self._report = report
         self._misses = 0
+        self._places: dict[tuple[str, str], Place] = {}
 
     def check_queue(self, job: Entry[JobShape]) -> None:
         """An unknown queue is an error."""
@@ -47,8 +49,19 @@ class Relations:
                 hint = self._suggestion(after.job, self._jobs)
                 self._report.error("unknown-job", f"there is no job `{after.job}`", place, hint)
             else:
+                self._places.setdefault((job.name, after.job), place)
                 found.append(AfterTrigger(job=after.job, on=On(after.on or On.SUCCESS)))
         return tuple(found)
+
+    def check_circles(self, afters: Mapping[str, tuple[AfterTrigger, ...]]) -> None:
+        """Report every circle of `after` once, naming all of it, at the job of it that comes first in the files."""
+        rank = {name: index for index, name in enumerate(afters)}
+        for circle in _circles({name: [after.job for after in found] for name, found in afters.items()}):
+            first = min(range(len(circle)), key=lambda i: rank[circle[i]])
+            turned = [*circle[first:], *circle[:first], circle[first]]
+            message = f"these jobs come after each other in a circle: {' after '.join(turned)}"
+            place = self._places[turned[0], turned[1]]
+            self._report.error("after-circle", message, place, "remove one `after` of them")
 
     def _queue(self, name: str, entry: Entry[Any], key: str) -> None:
         if name in self._queues:
@@ -60,19 +73,6 @@ class Relations:
         self._misses += 1
         close = close_to(name, known) if self._misses <= _MAX_SUGGESTIONS else None
         return f"did you mean `{close}`?" if close else None
-
-
-def check_circles(
-    jobs: Mapping[str, Entry[JobShape]], afters: Mapping[str, tuple[AfterTrigger, ...]], report: Report
-) -> None:
-    """Report every circle of `after` once, naming all of it, at the job of it that comes first in the files."""
-    rank = {name: index for index, name in enumerate(jobs)}
-    for circle in _circles({name: [after.job for after in found] for name, found in afters.items()}):
-        first = min(range(len(circle)), key=lambda i: rank[circle[i]])
-        turned = [*circle[first:], *circle[:first], circle[first]]
-        steps = [after.job for after in afters[turned[0]]].index(turned[1])
-        message = f"these jobs come after each other in a circle: {' after '.join(turned)}"
-        report.error("after-circle", message, jobs[turned[0]].at("after", steps, "job"), "remove one `after` of them")
 
 
 def _circles(edges: Mapping[str, list[str]]) -> list[list[str]]:

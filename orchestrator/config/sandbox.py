@@ -127,17 +127,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-def refuse_nodes(tree: nodes.Template) -> None:
+def refuse_nodes(every: Iterable[nodes.Node]) -> None:
     """Raise `SecurityError` on a kind of statement that is not allowed; make every loop count its rounds."""
-    for node in tree.find_all(nodes.Node):
+    for node in every:
         if isinstance(node, nodes.Filter) and node.name not in (*_FILTERS, "join", "replace", "tojson"):
             raise SecurityError(f"there is no filter `{node.name}` here")
         if not isinstance(node, _NODES):
             raise SecurityError(f"`{type(node).__name__.lower()}` can't be used in a configuration")
-    for loop in tree.find_all(nodes.For):
-        if loop.recursive:
-            raise SecurityError("a recursive loop can't be used in a configuration")
-        loop.iter = nodes.Filter(loop.iter, "rounds", [], [], None, None, lineno=loop.lineno)
+        if isinstance(node, nodes.For):
+            if node.recursive:
+                raise SecurityError("a recursive loop can't be used in a configuration")
+            node.iter = nodes.Filter(node.iter, "rounds", [], [], None, None, lineno=node.lineno)
 
 
 def _bits(value: Any) -> int:

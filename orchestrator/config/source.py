@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -34,17 +35,27 @@ BROKEN: Any = _Broken()
 
 
 class Block(dict[str, Any]):
-    """A mapping that knows where its keys and values stand: key → line, column, end of the key and of the value."""
+    """A mapping that knows where its keys and values stand: for each key in turn, line, column and end of the key and
+    then of the value. They are kept compactly, because a file may have a hundred thousand."""
 
     __slots__ = ("spots",)
-    spots: dict[str, tuple[int, int, int, int, int, int]]
+    spots: array[int]
+
+    def spot(self, key: str) -> tuple[int, ...]:
+        """Line, column and end of a key and of its value."""
+        first = 6 * list(self).index(key)
+        return tuple(self.spots[first : first + 6])
 
 
 class Items(list[Any]):
     """A sequence that knows where its items stand."""
 
     __slots__ = ("spots",)
-    spots: list[tuple[int, int, int]]
+    spots: array[int]
+
+    def spot(self, index: int) -> Spot:
+        """Where an item stands."""
+        return Spot(*self.spots[3 * index : 3 * index + 3])
 
 
 class Source:
@@ -78,10 +89,10 @@ class Source:
         node, key, value = self.tree, self._start, self._start
         for step in path:
             if isinstance(node, Block) and step in node:
-                spot = node.spots[str(step)]
+                spot = node.spot(str(step))
                 key, value, node = Spot(*spot[:3]), Spot(*spot[3:]), node[str(step)]
             elif isinstance(node, Items) and isinstance(step, int) and step < len(node):
-                key = value = Spot(*node.spots[step])
+                key = value = node.spot(step)
                 node = node[step]
             else:
                 break

@@ -56,7 +56,7 @@ def _sandbox() -> Sandbox:
     return Sandbox()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def compiled(text: str) -> Compiled:
     """Compile a template. Raises `TemplateFault` for what is not Jinja2 or not allowed."""
     if len(text) > MAX_TEMPLATE:
@@ -64,8 +64,9 @@ def compiled(text: str) -> Compiled:
     environment = _sandbox()
     try:
         tree = environment.parse(text)
-        mentions, guarded = _mentions(tree)
-        refuse_nodes(tree)
+        every = list(tree.find_all(nodes.Node))
+        mentions, guarded = _mentions(tree, every)
+        refuse_nodes(every)
         native = _native(tree)
         return Compiled(environment.from_string(native or tree), native is not None, mentions, guarded)
     except TemplateSyntaxError as error:
@@ -183,17 +184,17 @@ def _native(tree: nodes.Template) -> nodes.Template | None:
     return native
 
 
-def _mentions(tree: nodes.Template) -> tuple[frozenset[Mention], frozenset[Mention]]:
+def _mentions(tree: nodes.Template, every: list[nodes.Node]) -> tuple[frozenset[Mention], frozenset[Mention]]:
     roots = meta.find_undeclared_variables(tree) - {"range"}
     found: set[Mention] = set()
     inside: set[int] = set()
-    for node in tree.find_all(nodes.Expr):
+    for node in every:
         if isinstance(node, (nodes.Getattr, nodes.Getitem)) and (mention := _mention(node)) and mention.root in roots:
             found.add(mention)
             inside.add(id(node.node))
-    whole = {n.name for n in tree.find_all(nodes.Name) if n.ctx == "load" and n.name in roots and id(n) not in inside}
-    guarded = {_mention(test.node) for test in tree.find_all(nodes.Test) if test.name in ("defined", "undefined")}
-    guarded |= {_mention(f.node) for f in tree.find_all(nodes.Filter) if f.name in ("default", "d")}
+    whole = {n.name for n in every if isinstance(n, nodes.Name) and n.name in roots and id(n) not in inside}
+    guarded = {_mention(n.node) for n in every if isinstance(n, nodes.Test) and n.name in ("defined", "undefined")}
+    guarded |= {_mention(n.node) for n in every if isinstance(n, nodes.Filter) and n.name in ("default", "d")}
     named = frozenset(mention for mention in guarded if mention is not None)
     return frozenset(found | {Mention(root, None) for root in whole}), named
 

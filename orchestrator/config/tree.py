@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import yaml
@@ -33,7 +35,7 @@ class _Stop(Exception):  # noqa: N818 - ends the reading, after its fault was no
     """Nothing after this can be read."""
 
 
-def parse(text: str, lines: list[str]) -> tuple[Any, Spot, list[Fault]]:
+def parse(text: str, lines: Callable[[], list[str]]) -> tuple[Any, Spot, list[Fault]]:
     """The only document's data, where it starts, and what is wrong with it. Data that can't be read is `BROKEN`."""
     builder = _Builder(lines)
     try:
@@ -41,13 +43,13 @@ def parse(text: str, lines: list[str]) -> tuple[Any, Spot, list[Fault]]:
     except _Stop:
         tree, start = BROKEN, Spot(1, 1, 0)
     except yaml.YAMLError as error:
-        builder.faults.append(explain(error, lines))
+        builder.faults.append(explain(error, lines()))
         tree, start = BROKEN, Spot(1, 1, 0)
     return tree, start, builder.faults
 
 
 class _Builder:
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: Callable[[], list[str]]) -> None:
         self.faults: list[Fault] = []
         self._lines = lines
         self._next: Any = None
@@ -117,18 +119,18 @@ class _Builder:
         return event.value
 
     def _sequence(self, depth: int) -> Items:
-        items, spots = Items(), []
+        items, spots = Items(), array("I")
         while type(event := self._next()) is not SequenceEndEvent:
             start, end = event.start_mark, event.end_mark
             stop = end.column + 1 if end.line == start.line else 0
-            spots.append((start.line + 1, start.column + 1, stop))
+            spots.extend((start.line + 1, start.column + 1, stop))
             items.append(self._node(event, depth + 1))
         items.spots = spots
         return items
 
     def _mapping(self, opening: Any, depth: int) -> Any:
         block = Block()
-        spots = block.spots = {}
+        spots = block.spots = array("I")
         merged: list[Block] = []
         broken = False
         while type(event := self._next()) is not MappingEndEvent:
@@ -140,13 +142,14 @@ class _Builder:
             elif key == "<<" and type(event) is ScalarEvent and event.implicit[0]:
                 self._merge(value, value_event, merged)
             elif key in block:
-                self._duplicate(key, event, spots[key][0])
+                self._duplicate(key, event, block.spot(key)[0])
             else:
                 block[key] = value
-                spots[key] = _spots(event, value_event)
+                spots.extend(_spots(event, value_event))
         for other in merged:
-            for key in other.keys() - block.keys():
-                block[key], spots[key] = other[key], other.spots[key]
+            for key in [key for key in other if key not in block]:
+                block[key] = other[key]
+                spots.extend(other.spot(key))
         return BROKEN if broken else block
 
     def _key(self, event: Any, opening: Any, depth: int) -> str | None:
@@ -163,8 +166,8 @@ class _Builder:
         if isinstance(value, str):
             return value
         at = opening.start_mark
-        if opening.flow_style and self._lines[at.line].startswith("{{", at.column):
-            text = self._lines[at.line][at.column :]
+        if opening.flow_style and self._lines()[at.line].startswith("{{", at.column):
+            text = self._lines()[at.line][at.column :]
             inner = text[: text.find("}}") + 2] if "}}" in text else text
             message = "a value that starts with `{{` must be quoted: YAML reads a mapping"
             self._fault(opening, "unquoted-template", message, f"put it in quotes: {_quoted(inner)}", end=len(inner))
@@ -203,7 +206,7 @@ class _Builder:
             return True
         tag = event.tag.replace(_CORE, "!!")
         hint = "YAML's own types are recognised without one; text goes in quotes"
-        end = len(tag) if self._lines[event.start_mark.line].startswith(tag, event.start_mark.column) else 0
+        end = len(tag) if self._lines()[event.start_mark.line].startswith(tag, event.start_mark.column) else 0
         self._fault(event, "yaml-tag", f"the tag `{tag}` is not allowed", f"remove it: {hint}", end=end)
         return False
 
