@@ -37,6 +37,8 @@ class Database:
         self.url = make_url(url)
         if not self.url.drivername.startswith("sqlite"):
             raise StoreError(f"{self.url.drivername!r} databases are not supported; use sqlite:///path/to/file.db")
+        if self.url.database in (None, "", ":memory:"):
+            raise StoreError("the state must outlive the process: name a file, like sqlite:///var/orchestrator.db")
         self.path = Path(self.url.database or "").absolute()
         self.writing = self._engine("BEGIN IMMEDIATE")
         self.reading = self._engine("BEGIN")
