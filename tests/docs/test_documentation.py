@@ -43,7 +43,7 @@ def test_python_examples_compile(where: str, text: str) -> None:
 def test_commands_exist(where: str, text: str) -> None:
     from typer.main import get_command
 
-    from orchestrator.cli.main import app
+    from orchestrator.cli.app import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     used = re.findall(r"^\$ orchestrator (?:-\S+ )*([a-z]+)", text, re.M)
