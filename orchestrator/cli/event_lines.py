@@ -15,6 +15,13 @@ from orchestrator.engine.events import Event
 
 WIDEST_NAME = 32
 LONGEST_REASON = 300
+_ROUTINE = frozenset({"worker.ready", "worker.exited"})
+"""Left out for people, unless it is a warning: workers come and go as they should."""
+_SENTENCES = {
+    "engine.stopping": "stopping: nothing new starts, {running} still running",
+    "engine.hurrying": "hurrying: what runs is interrupted and goes back to the queue",
+    "engine.stopped": "stopped",
+}
 _OVERLAP = "an earlier run is not finished (overlap: skip)"
 
 Format = Callable[[Event], str]
@@ -48,6 +55,9 @@ class TextLines:
         self._note = (marks.note, "dim")
 
     def __call__(self, event: Event) -> str:
+        """The line, or several; empty for what is of no interest to people."""
+        if event.level == "debug" or (event.level == "info" and event.name in _ROUTINE):
+            return ""
         at = event.at.astimezone(self._zone)
         clock = self._painter.paint(f"{at:%H:%M:%S}", "dim")
         return f"{self._new_day(at)}{clock}  {self._line(event)}"
@@ -114,16 +124,23 @@ def _reason(fields: dict[str, Any]) -> str:
 
 def _plain(event: Event) -> str:
     """Any event that has no line of its own: its name and its fields, those without a value left out."""
-    told = [f"{key}={_value(value)}" for key, value in event.fields.items() if value is not None]
-    return "  ".join([event.name, *told])
+    if sentence := _SENTENCES.get(event.name):
+        return sentence.format_map({"running": 0, **event.fields})
+    told = {key: _value(value) for key, value in event.fields.items() if value is not None}
+    short = [f"{key}={_quoted(value)}" for key, value in told.items() if "\n" not in value]
+    # What has several lines, such as the last words of a worker, stands below.
+    long = [f"\n{key}:\n{value}".replace("\n", "\n    ") for key, value in told.items() if "\n" in value]
+    return "  ".join([event.name, *short]) + "".join(long)
 
 
 def _value(value: Any) -> str:
     if isinstance(value, timedelta):
         return coarse(value)
-    text = value.isoformat() if isinstance(value, datetime) else str(value)
-    text = " ".join(text.split("\n"))
-    return f'"{text}"' if " " in text else text
+    return value.isoformat() if isinstance(value, datetime) else str(value).rstrip("\n")
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if " " in value or not value else value
 
 
 def formatter(log_format: str, zone: tzinfo, names: int, stream: TextIO | None = None) -> Format:

@@ -64,7 +64,8 @@ class EventPrinter:
                 return
 
     def _print(self) -> None:
-        lines = [self._text(self._waiting.popleft()) for _ in range(len(self._waiting))]
+        texts = [self._text(self._waiting.popleft()) for _ in range(len(self._waiting))]
+        lines = [text for text in texts if text]
         if self._dropped:
             lines.append(f"({self._dropped} lines left out: this output is read too slowly)")
             self._dropped = 0

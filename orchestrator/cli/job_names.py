@@ -15,10 +15,18 @@ def named_job(plan: Plan, name: str) -> Job:
     return plan.jobs[name]
 
 
+def usable_job(plan: Plan, name: str) -> Job:
+    """The job of that name, if it can run. Raises `CommandError`."""
+    job = named_job(plan, name)
+    if job.unusable is not None:
+        raise CommandError(f"{name} can't run: {job.unusable}", "`orchestrator validate` says more")
+    return job
+
+
 def unknown_job(name: str, names: Iterable[str], where: str) -> CommandError:
     """The refusal of a name, with the names that come close."""
     import difflib
 
-    close = difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(close)}?" if close else "`orchestrator jobs` lists them"
     return CommandError(f"there is no job {name!r} {where}", hint)

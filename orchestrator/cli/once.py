@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from orchestrator.cli.diagnosis import require_plan
-from orchestrator.cli.errors import CommandError
 from orchestrator.cli.following import LOOK_EVERY, Follower, OutputPrinter, exit_status
-from orchestrator.cli.job_names import named_job
+from orchestrator.cli.job_names import usable_job
 from orchestrator.cli.opening import opened_store
+from orchestrator.cli.params import check_params
 from orchestrator.cli.place import find_place
 from orchestrator.cli.planning import Compilation
 
@@ -36,9 +36,9 @@ def run_once_here(
     place = find_place(config, database)
     with Compilation(place.required_config()) as compilation, opened_store(place, create=True) as store:
         plan = require_plan(compilation.result(), sys.stderr)
-        job = named_job(plan, job_name)
-        if job.unusable is not None:
-            raise CommandError(f"{job_name} can't run: {job.unusable}")
+        job = usable_job(plan, job_name)
+        if params:
+            check_params(plan, job, params)
         form = formatter(log_format, ZoneInfo(plan.timezone), len(job_name), sys.stderr)
         try:
             return exit_status(asyncio.run(_Foreground(plan, store, form).execute(job_name, params)))
@@ -75,8 +75,8 @@ class _Foreground:
     def _tell(self, event: Event) -> None:
         if event.name == "run.created":
             self._run_id = event.fields["run_id"]
-        elif event.name.startswith("run.") or event.level != "info":
-            print(self._format(event), file=sys.stderr, flush=True)
+        elif not event.name.startswith("engine.") and (line := self._format(event)):
+            print(line, file=sys.stderr, flush=True)
 
     async def _show_output(self, running: asyncio.Task[Run]) -> None:
         printer = OutputPrinter()

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.cli.errors import CommandError
-from orchestrator.core.catalogue import Inspector, ParamCheck
+from orchestrator.core.catalogue import ParamCheck
 from orchestrator.core.plan import TEMPLATE_KEY, Job, Plan
 
 
@@ -43,11 +43,14 @@ def _value(key: str, text: str) -> Any:
         raise CommandError(f"--param {key}: {error}", "for text, write it in double quotes") from None
 
 
-def check_params(plan: Plan, job: Job, params: dict[str, Any], inspector: Inspector) -> None:
+def check_params(plan: Plan, job: Job, params: dict[str, Any]) -> None:
     """Ask the job's callable, in another process, whether it takes the job's parameters with these in their place.
 
     Raises `CommandError` with every refusal.
     """
+    from orchestrator.executors.inspector import ProcessInspector
+
+    inspector = ProcessInspector(plan.workers.import_timeout)
     merged = {**job.params, **params}
     deferred = tuple(name for name, value in merged.items() if _is_deferred(value))
     check = ParamCheck(job=job.name, call=job.call, params=merged, deferred=deferred)

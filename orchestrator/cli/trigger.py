@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.diagnosis import require_plan
-from orchestrator.cli.errors import CommandError
 from orchestrator.cli.following import OutputPrinter, exit_status, follow
-from orchestrator.cli.job_names import named_job
+from orchestrator.cli.job_names import usable_job
 from orchestrator.cli.opening import opened_store, wake_engines
 from orchestrator.cli.options import ConfigOption, DbOption, JobArgument, JsonOption, ParamOption
 from orchestrator.cli.params import check_params, parse_params
@@ -22,7 +21,7 @@ from orchestrator.cli.tables import print_json
 from orchestrator.core.runs import Cause, Run
 
 if TYPE_CHECKING:
-    from orchestrator.core.plan import Job, Plan
+    from orchestrator.core.plan import Job
     from orchestrator.store.store import Store
 
 WaitOption = Annotated[
@@ -51,9 +50,9 @@ def trigger(
     place = find_place(config, db)
     with Compilation(place.required_config()) as compilation, opened_store(place, create=True) as store:
         plan = require_plan(compilation.result(), sys.stderr)
-        wanted = _usable_job(plan, job)
+        wanted = usable_job(plan, job)
         if params and not no_check:
-            _check(plan, wanted, params)
+            check_params(plan, wanted, params)
         run_id = _create(store, wanted, params)
         alive = wake_engines(store, datetime.now(UTC))
         if not as_json:
@@ -65,19 +64,6 @@ def trigger(
             print_json(run or _read(store, run_id))
     if run is not None:
         raise typer.Exit(exit_status(run))
-
-
-def _usable_job(plan: Plan, name: str) -> Job:
-    job = named_job(plan, name)
-    if job.unusable is not None:
-        raise CommandError(f"{name} can't run: {job.unusable}", "`orchestrator validate` says more")
-    return job
-
-
-def _check(plan: Plan, job: Job, params: dict[str, Any]) -> None:
-    from orchestrator.executors.inspector import ProcessInspector
-
-    check_params(plan, job, params, ProcessInspector(plan.workers.import_timeout))
 
 
 def _create(store: Store, job: Job, params: dict[str, Any]) -> int:

@@ -14,10 +14,19 @@ import orchestrator.cli.serve
 from orchestrator.cli.app import app
 from orchestrator.cli.run_arguments import RunArguments, read_run_arguments
 
-WORDS = st.sampled_from(
-    "run -c --config --db --log-format --config=a.yaml --db=x.db --log-format=json text json jobs.yaml --once --help -p "
-    "-- --config= -ca.yaml --lo=json xml runs --version".split(" ")
-)
+OPTIONS = [
+    "-c",
+    "--config",
+    "--db",
+    "--log-format",
+    "--config=a.yaml",
+    "--db=x.db",
+    "--log-format=json",
+    "--once",
+    "-p",
+]
+OTHERS = ["run", "runs", "text", "json", "xml", "jobs.yaml", "--help", "--version", "--", "--config=", "-ca.yaml"]
+WORDS = st.sampled_from(OPTIONS + OTHERS)
 
 
 def through_typer(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> RunArguments | None:
