@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Row
 
@@ -45,9 +46,9 @@ async def deliver_one(route: Route, row: Row[Any]) -> None:
     else:
         raise Undeliverable(f"there is no channel {row.channel!r}")
     body = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-    if url.startswith(("http://", "https://")):
+    if _is_web_address(url):
         await _post(route, url, row.key, body)
-    elif not url or (row.channel == "webhook" and url.startswith(_OUTBOX)):
+    elif url.startswith(_OUTBOX) if row.channel == "webhook" else not url:
         line = {"key": row.key, "channel": row.channel, "to": row.target, "content": content}
         await asyncio.to_thread(_append, Path(route.outbox), line)
     else:
@@ -57,6 +58,14 @@ async def deliver_one(route: Route, row: Row[Any]) -> None:
 def sign(secret: str, timestamp: str, body: bytes) -> str:
     """HMAC-SHA256 of `timestamp.body`: the receiver computes the same, and refuses timestamps that are too old."""
     return "sha256=" + hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 async def _post(route: Route, url: str, key: str, body: bytes) -> None:

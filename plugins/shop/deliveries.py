@@ -27,8 +27,9 @@ class Patience:
 
     def pause(self, attempts: int) -> timedelta:
         """Doubling, and half of it random, so that what failed together doesn't return together."""
-        whole = min(self.first_pause * 2 ** min(attempts - 1, 30), self.longest_pause)
-        return whole * (0.5 + random.random() / 2)  # noqa: S311
+        doubled = self.first_pause.total_seconds() * 2.0 ** min(attempts - 1, 60)
+        whole = min(doubled, self.longest_pause.total_seconds())
+        return timedelta(seconds=whole * (0.5 + random.random() / 2))  # noqa: S311
 
 
 class Undeliverable(Exception):  # noqa: N818 - what it says of the row

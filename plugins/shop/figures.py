@@ -94,12 +94,12 @@ def _best(connection: Connection, start: datetime, end: datetime) -> list[dict[s
 
 def _by_status(connection: Connection, table: Table, start: datetime, end: datetime) -> dict[str, int]:
     wanted = (
-        select(table.c.status, func.count())
+        select(table.c.status, func.count().label("rows"))
         .where(_between(table.c.created_at, start, end))
         .group_by(table.c.status)
         .order_by(table.c.status)
     )
-    return dict(connection.execute(wanted).tuples().all())
+    return {row.status: row.rows for row in connection.execute(wanted)}
 
 
 def _between(column: ColumnElement[Any], start: datetime, end: datetime) -> ColumnElement[bool]:
