@@ -62,7 +62,7 @@ class ManualClock:
         waiting = asyncio.ensure_future(event.wait())
         waits: list[asyncio.Future[Any]] = [timer, waiting]
         try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
             timer.cancel()

@@ -15,6 +15,17 @@ TEMPLATE_KEY = "$template"
 """A parameter value `{"$template": text}` is rendered by the worker just before the attempt, with `run` and `job`."""
 
 
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a job's finished runs is kept: the newest `count`, and of those what is younger than `age`.
+
+    Failed runs wait for a person, so they are kept for `failed_age`.
+    """
+
+    age: timedelta = timedelta(days=30)
+    failed_age: timedelta = timedelta(days=90)
+    count: int = 10_000
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A named entry under `jobs:` with every default merged in."""
 
@@ -45,6 +56,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory_limit: int | None = None
     """Bytes of the worker process; over it the attempt is killed and charged."""
     log_limit: int = 2**20
+    retention: Retention = Retention()
     enabled: bool = True
     unusable: str | None = None
     """Why the job can't run although the rest can: its plugin failed at import."""

@@ -107,6 +107,16 @@ def running_of(connection: Connection, owners: Collection[int], limit: int) -> l
     return [_run(row) for row in connection.execute(statement).mappings()]
 
 
+def jobs_with_runs(connection: Connection) -> list[str]:
+    """Every job that the history knows, by jumping from name to name in `runs_history`."""
+    names: list[str] = []
+    name = connection.execute(select(func.min(runs.c.job))).scalar()
+    while name is not None:
+        names.append(name)
+        name = connection.execute(select(func.min(runs.c.job)).where(runs.c.job > name)).scalar()
+    return names
+
+
 def active_queues(connection: Connection) -> set[str]:
     """Queues that have unfinished runs, whether a plan declares them or not."""
     names = connection.execute(select(runs.c.queue).where(is_active).distinct()).scalars()

@@ -1,0 +1,73 @@
+"""Nothing grows without bound: forgets history beyond each job's retention, in steps so small that no fire waits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from orchestrator.core.clock import Clock
+from orchestrator.core.plan import Plan, Retention
+from orchestrator.store import pruning, queries
+from orchestrator.store.pruning import Rule
+from orchestrator.store.store import Store
+
+LOOK_AT = 200
+"""Runs looked at in one transaction: some milliseconds."""
+STEPS = 40
+"""Transactions in one sweep, each of which lets others go first."""
+KEEP_INSTANCES = timedelta(days=7)
+REST = 60.0
+"""Seconds from a round over all jobs that found nothing to the next one, at least."""
+REST_PER_JOB = 0.05
+
+
+class Pruner:
+    """Sweeps over the jobs in turn; each sweep goes on where the one before stopped."""
+
+    def __init__(self, plan: Plan, store: Store, clock: Clock) -> None:
+        self._plan = plan
+        self._store = store
+        self._clock = clock
+        self._turn: list[str] = []
+        self._rest = REST
+        self._rest_until = 0.0
+        self._found = 0
+        self._positions: dict[str, int] = {}
+
+    async def sweep(self) -> int:
+        """Prune for a while; gives how many runs were deleted."""
+        if not self._turn:
+            if self._clock.monotonic() < self._rest_until:
+                return 0
+            await self._begin_round()
+        deleted = 0
+        for _ in range(STEPS):
+            if not self._turn:
+                break
+            deleted += await self._step(self._turn[-1])
+        self._found += deleted
+        if not self._turn and not self._found:
+            self._rest_until = self._clock.monotonic() + self._rest
+        return deleted
+
+    async def _begin_round(self) -> None:
+        await self._store.submit(pruning.prune_instances, self._clock.now() - KEEP_INSTANCES)
+        self._turn = sorted(await self._store.read_soon(queries.jobs_with_runs), reverse=True)
+        self._rest = max(REST, REST_PER_JOB * len(self._turn))
+        self._found = 0
+
+    async def _step(self, name: str) -> int:
+        """One look at one job; when nothing more is to go there, it is the next job's turn."""
+        job = self._plan.jobs.get(name)
+        rule = self._rule(job.retention if job is not None else Retention())
+        position = self._positions.get(name, 0)
+        pruned = await self._store.submit(pruning.prune, name, rule, position, LOOK_AT)
+        if pruned.position is None:
+            self._positions.pop(name, None)
+            self._turn.pop()
+        else:
+            self._positions[name] = pruned.position
+        return pruned.deleted
+
+    def _rule(self, retention: Retention) -> Rule:
+        now = self._clock.now()
+        return Rule(count=retention.count, before=now - retention.age, failed_before=now - retention.failed_age)

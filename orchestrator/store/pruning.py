@@ -1,0 +1,89 @@
+"""What history may be forgotten: finished runs beyond a job's retention, with all that is theirs, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, delete, select
+
+from orchestrator.core.runs import ACTIVE, RunState
+from orchestrator.store.tables import attempts, checkpoints, instances, logs, runs
+
+_ACTIVE = frozenset(state.value for state in ACTIVE)
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """What to keep of a job: its newest `count` runs, of those what ended after `before` (failed: `failed_before`)."""
+
+    count: int
+    before: datetime
+    failed_before: datetime
+
+
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """How many runs were deleted, and after which id to go on; None when the rest is to be kept."""
+
+    deleted: int
+    position: int | None
+
+
+def prune(connection: Connection, job: str, rule: Rule, after_id: int, limit: int) -> Pruned:
+    """Look at the oldest `limit` runs of a job after `after_id` and delete those that the rule doesn't keep.
+
+    Served by `runs_history`. Unfinished runs are always kept.
+    """
+    boundary = _boundary(connection, job, rule.count)
+    statement = (
+        select(runs.c.id, runs.c.state, runs.c.finished_at)
+        .where(runs.c.job == job, runs.c.id > after_id)
+        .order_by(runs.c.id)
+        .limit(limit)
+    )
+    rows = [_Seen(*row) for row in connection.execute(statement)]
+    gone = [row.id for row in rows if _is_forgotten(row, rule, boundary)]
+    delete_runs(connection, gone)
+    # Runs end about in the order of their ids: where the newest looked at is young, so is what follows.
+    done = len(rows) < limit or (bool(rows) and not _may_be_old(rows[-1], rule, boundary))
+    return Pruned(deleted=len(gone), position=None if done else rows[-1].id)
+
+
+def delete_runs(connection: Connection, run_ids: Sequence[int]) -> None:
+    """Delete runs and everything that belongs to them."""
+    if not run_ids:
+        return
+    for table, column in ((logs, logs.c.run_id), (attempts, attempts.c.run_id), (checkpoints, checkpoints.c.run_id)):
+        connection.execute(delete(table).where(column.in_(run_ids)))
+    connection.execute(delete(runs).where(runs.c.id.in_(run_ids)))
+
+
+def prune_instances(connection: Connection, before: datetime) -> int:
+    """Forget engines that stopped long ago."""
+    owners = select(runs.c.owner).where(runs.c.owner.is_not(None))
+    gone = delete(instances).where(instances.c.stopped_at < before, instances.c.id.not_in(owners))
+    return int(connection.execute(gone).rowcount)
+
+
+def _boundary(connection: Connection, job: str, count: int) -> int:
+    """The newest id that is beyond the count; 0 when the job has no more runs than that."""
+    statement = select(runs.c.id).where(runs.c.job == job).order_by(runs.c.id.desc()).offset(count).limit(1)
+    return connection.execute(statement).scalar() or 0
+
+
+class _Seen(NamedTuple):
+    id: int
+    state: str
+    finished_at: datetime | None
+
+
+def _is_forgotten(row: _Seen, rule: Rule, boundary: int) -> bool:
+    if row.state in _ACTIVE or row.finished_at is None:
+        return False
+    limit = rule.failed_before if row.state == RunState.FAILED.value else rule.before
+    return row.id <= boundary or row.finished_at < limit
+
+
+def _may_be_old(row: _Seen, rule: Rule, boundary: int) -> bool:
+    return row.id <= boundary or row.finished_at is None or row.finished_at < rule.before
