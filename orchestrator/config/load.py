@@ -84,7 +84,7 @@ class _Loading:
     def finish(self, inspector: Inspector | None, now: datetime) -> Loaded:
         planner = Planner(self.main, self.sections, self.rendering, self.settings, self.report)
         queues, resources, jobs = planner.queues(), planner.resources(), planner.jobs(now)
-        if not self.sections.jobs and "jobs" not in self.main.tree:
+        if not self.sections.jobs and "jobs" not in self.main.tree and not self.report.errors:
             self.report.warning("no-jobs", "there are no jobs", self.main.key(()), "add them under `jobs`")
         inspection, forgiven = None, 0
         if inspector is not None:

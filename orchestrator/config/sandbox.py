@@ -154,7 +154,7 @@ def _check_product(left: Any, right: Any, budget: Budget) -> None:
             raise SecurityError("a list can't be multiplied here")
         if isinstance(one, str) and isinstance(times, int):
             if len(one) * times > _MAX_TEXT:
-                raise SecurityError(f"multiplied text may have {_MAX_TEXT:,} characters")
+                raise SecurityError(f"text may be multiplied to {_MAX_TEXT:,} characters at most")
             budget.spend(len(one) * max(0, times))
 
 
@@ -162,7 +162,7 @@ def _check_product(left: Any, right: Any, budget: Budget) -> None:
 def _range(context: Context, *arguments: int) -> list[int]:
     numbers = range(*arguments)
     if len(numbers) > _MAX_RANGE:
-        raise SecurityError(f"a range may have {_MAX_RANGE:,} numbers")
+        raise SecurityError(f"a range may have {_MAX_RANGE:,} numbers at most")
     context[BUDGET].spend(len(numbers))
     return list(numbers)
 
@@ -173,7 +173,7 @@ def _rounds(context: Context, values: Iterable[Any]) -> list[Any]:
     for value in values:
         budget.rounds -= 1
         if budget.rounds < 0:
-            raise SecurityError(f"loops may go round {_MAX_ROUNDS:,} times")
+            raise SecurityError(f"loops may go round {_MAX_ROUNDS:,} times at most")
         taken.append(value)
     return taken
 

@@ -47,6 +47,10 @@ class Schedules:
         self, job: Entry[Any], shape: JobShape | TriggerShape, steps: Steps, timezone: str, outer: dict[str, datetime]
     ) -> Iterator[TimeTrigger]:
         bounds = {**outer, **self._bounds(job, shape, steps, timezone)}
+        if "start" in bounds and "end" in bounds and bounds["end"] <= bounds["start"]:
+            at = job.at(*steps, "end") if "end" in shape.model_fields_set else job.at("end")
+            self._report.error("bad-instant", "`end` is not after `start`", at, "swap them, or correct the year")
+            return
         jitter = shape.jitter or job.value.jitter or timedelta(0)
         instants: list[datetime] = []
         for kind in KINDS:

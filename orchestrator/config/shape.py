@@ -36,9 +36,11 @@ def check(shape: type[S], data: Any, source: Source, path: Path_, report: Report
         return shape.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False)
-    for detail in details:
-        if detail["input"] is not BROKEN:
-            _Complaint(shape, data, source, tuple(path), detail).tell(report)
+    complaints = [_Complaint(shape, data, source, path, d) for d in details if d["input"] is not BROKEN]
+    misspelt = {(*complaint.path[:-1], complaint.meant) for complaint in complaints if complaint.meant}
+    for complaint in complaints:
+        if complaint.kind != "missing" or complaint.path not in misspelt:
+            complaint.tell(report)
     return None
 
 
@@ -56,6 +58,14 @@ class _Complaint:
         names: list[str] = [step for step in self.path if isinstance(step, str)]
         self.name = names[-1] if names else "the file"
         self.beside = data if len(self.loc) == 1 and isinstance(data, dict) else {}
+
+    @property
+    def meant(self) -> str | None:
+        """The key that an unknown one is a misspelling of: it is not missing as well."""
+        if self.kind != "extra_forbidden":
+            return None
+        hint = hint_for(self.name, self.value, self.shape, self.beside)
+        return hint.split("`")[1] if hint.startswith("did you mean `") and hint.endswith("`?") else None
 
     def tell(self, report: Report) -> None:
         place = self.source.value(self.path)
@@ -108,6 +118,7 @@ class _Complaint:
         if self.kind == "too_short":
             return "bad-value", f"`{self.name}` is an empty list", "name at least one, or remove the key"
         said = self.text.removeprefix("Input should be ")
+        said = said.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
         return "bad-value", f"`{self.name}` should be {said}, not {value}", None
 
     def _type_hint(self, wanted: str) -> str | None:
@@ -119,6 +130,10 @@ class _Complaint:
             return "write true"
         if wanted == "true or false" and isinstance(value, str) and value.lower() in ("no", "off", "n"):
             return "write false"
+        if self.name == "every" and isinstance(value, (int, float)):
+            return f"write {shown(value)} seconds, or minutes, hours, days"
+        if self.name == "retry":
+            return "write {max_attempts: 3}, or the number of attempts, or false for a single one"
         if wanted == "text" and isinstance(value, (int, float, bool)):
             return f'put it in quotes: "{shown(value)}"'
         if wanted == "a whole number" and isinstance(value, str) and value.strip().isdigit():

@@ -219,17 +219,29 @@ def _text(pieces: Any) -> str:
         if size > MAX_OUTPUT:
             raise SecurityError("the template makes too much text")
         parts.append(piece)
-    return "".join(parts)
+    return _encodable("".join(parts))
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SecurityError("it gives text that is not Unicode") from None
+    return text
 
 
 def _value(value: Any, budget: Budget) -> Any:
     """A JSON value, or a date, out of what an expression gave. Raises `SecurityError` for other objects."""
     budget.spend(1)
-    if value is None or isinstance(value, (bool, int, float, date, datetime)):
+    if value is None or isinstance(value, (bool, date, datetime)):
+        return value
+    if isinstance(value, (int, float)):
+        if not (-(2**63) <= value < 2**64):
+            raise SecurityError("it gives a number that 64 bits can't hold")
         return value
     if isinstance(value, str):
         budget.spend(len(value))
-        return str(value)
+        return _encodable(str(value))
     if isinstance(value, Undefined):
         str(value)
     if isinstance(value, dict):

@@ -167,8 +167,7 @@ class _Builder:
             return value
         at = opening.start_mark
         if opening.flow_style and self._lines()[at.line].startswith("{{", at.column):
-            text = self._lines()[at.line][at.column :]
-            inner = text[: text.find("}}") + 2] if "}}" in text else text
+            inner = _braced(self._lines()[at.line][at.column :])
             message = "a value that starts with `{{` must be quoted: YAML reads a mapping"
             self._fault(opening, "unquoted-template", message, f"put it in quotes: {_quoted(inner)}", end=len(inner))
         elif value is not BROKEN:
@@ -236,3 +235,11 @@ def _spots(key: Any, value: Any) -> tuple[int, int, int, int, int, int]:
 
 def _quoted(text: str) -> str:
     return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+def _braced(text: str) -> str:
+    """The `{{ … }}` that text starts with, and what is glued to it."""
+    end = text.find("}}") + 2
+    while 1 < end < len(text) and text[end] not in ",]} \t":
+        end += 1
+    return text[:end] if end > 1 else text.rstrip()
