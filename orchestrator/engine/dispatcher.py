@@ -37,18 +37,13 @@ class Dispatcher:
         on_pauses: Callable[[frozenset[str]], None],
         only_run: int | None = None,
     ) -> None:
-        self._plan = plan
         self._store = store
         self._executor = executor
         self._clock = clock
         self._emit = emit
         self._on_pauses = on_pauses
         self._only_run = only_run
-        self._queues = sorted({job.queue for job in plan.jobs.values()} | set(plan.queues))
-        self._queue_limits = {q.name: q.concurrency for q in plan.queues.values() if q.concurrency is not None}
-        self._job_limits = {j.name: j.concurrency for j in plan.jobs.values() if j.concurrency is not None}
-        self._isolations = sorted({job.isolation for job in plan.jobs.values()})
-        self._replaces = any(job.overlap is Overlap.REPLACE for job in plan.jobs.values())
+        self._queues: list[str] = []
         self._wake = asyncio.Event()
         self._listen = True
         self._looked_at = 0.0
@@ -61,6 +56,17 @@ class Dispatcher:
         self.held: dict[int, Held] = {}
         self.on_unknown: Callable[[list[Ended]], None] = lambda _: None
         """Takes the ends of runs that can't be executed at all."""
+        self.apply(plan)
+
+    def apply(self, plan: Plan) -> None:
+        """Use another plan for what is claimed from now on."""
+        self._plan = plan
+        self._queues = sorted({*self._queues, *plan.queues, *(job.queue for job in plan.jobs.values())})
+        self._queue_limits = {q.name: q.concurrency for q in plan.queues.values() if q.concurrency is not None}
+        self._job_limits = {j.name: j.concurrency for j in plan.jobs.values() if j.concurrency is not None}
+        self._isolations = sorted({job.isolation for job in plan.jobs.values()})
+        self._replaces = any(job.overlap is Overlap.REPLACE for job in plan.jobs.values())
+        self.wake()
 
     def add_queues(self, names: Iterable[str]) -> None:
         """Serve these queues too: they hold runs though no job of the plan uses them any more."""

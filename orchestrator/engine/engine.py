@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.plan import Plan
+from orchestrator.core.policies import Isolation
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.inbox import Inbox
@@ -22,6 +23,7 @@ from orchestrator.engine.retention import Pruner
 from orchestrator.engine.scheduler import Scheduler
 from orchestrator.executors.contract import Executor
 from orchestrator.store import instances, queries
+from orchestrator.store.alignment import align_isolation
 from orchestrator.store.claims import expire
 from orchestrator.store.store import Store
 
@@ -68,11 +70,12 @@ class Engine:
         )
         self._dispatcher.on_unknown = self._recorder.take_ends
         self._recovery = Recovery(plan, store, followers, clock, emit, self._host)
+        self._pruner = Pruner(plan, store, clock)
         tasks: dict[Task, int] = {
             self._renew_lease: HEARTBEAT_SECONDS,
             self._recover: RECOVERY_SECONDS,
             self._expire: DEADLINE_SECONDS,
-            Pruner(plan, store, clock).sweep: RETENTION_SECONDS,
+            self._pruner.sweep: RETENTION_SECONDS,
         }
         self._maintenance = Maintenance(tasks, clock, emit)
 
@@ -89,6 +92,19 @@ class Engine:
         """Don't wait for what runs: interrupt it and give it back to the queue."""
         self._hurried = True
         self._stopping.set()
+
+    async def apply(self, plan: Plan) -> None:
+        """Use another plan: what runs goes on as it began, what is created from now on follows the new one."""
+        self._plan = plan
+        await self._executor.apply(plan)
+        followers = Followers(plan)
+        self._recorder.followers = followers
+        self._recovery.apply(plan, followers)
+        self._pruner.apply(plan)
+        self._dispatcher.apply(plan)
+        await self._scheduler.apply(plan)
+        await self._align(plan)
+        self._say("config.applied", jobs=len(plan.jobs), path=plan.path)
 
     async def run(self) -> None:
         """Work until `stop`; then everything is written, every worker has ended and the lease is given back."""
@@ -125,9 +141,15 @@ class Engine:
             self._dispatcher.add_queues(await self._store.read_soon(queries.active_queues))
             self._scheduler.paused = frozenset(await self._store.read_soon(queries.paused_jobs))
             await self._recovery.sweep(self._dispatcher.owner)
+            await self._align(self._plan)
             await self._scheduler.start()
         await self._executor.start(self._plan, self._recorder.take)
         self._say("engine.started", instance=self._dispatcher.owner, jobs=len(self._plan.jobs))
+
+    async def _align(self, plan: Plan) -> None:
+        isolations = {job.name: job.isolation for job in plan.jobs.values()}
+        anywhere = min(isolations.values(), default=Isolation.PROCESS)
+        await self._store.submit(align_isolation, isolations, anywhere)
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -41,7 +41,7 @@ class Recorder:
         on_settled: OnSettled,
     ) -> None:
         self._held = held
-        self._followers = followers
+        self.followers = followers
         self._store = store
         self._clock = clock
         self._emit = emit
@@ -102,7 +102,7 @@ class Recorder:
                 batch.saved.append(SavedValue(run_id=run_id, attempt=attempt, value=value))
 
     def _judged(self, held: Held, ended: Ended) -> Ending:
-        return with_followers(judge(held, ended), held, self._followers, self._clock)
+        return with_followers(judge(held, ended), held, self.followers, self._clock)
 
     async def _write(self, batch: Batch, ends: dict[int, Ended]) -> None:
         while True:

@@ -31,6 +31,11 @@ class Recovery:
         self._host = host
         self._followers = followers
 
+    def apply(self, plan: Plan, followers: Followers) -> None:
+        """Judge what is recovered from now on by another plan."""
+        self._plan = plan
+        self._followers = followers
+
     async def sweep(self, own_id: int) -> int:
         """Retire dead engines and recover what stopped engines still hold; gives how many runs were recovered."""
         for instance in await self._store.read_soon(instances.living):

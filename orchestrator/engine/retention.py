@@ -33,6 +33,11 @@ class Pruner:
         self._found = 0
         self._positions: dict[str, int] = {}
 
+    def apply(self, plan: Plan) -> None:
+        """Keep what another plan says, from the next round on."""
+        self._plan = plan
+        self._rest_until = 0.0
+
     async def sweep(self) -> int:
         """Prune for a while; gives how many runs were deleted."""
         if not self._turn:

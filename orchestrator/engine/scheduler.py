@@ -65,7 +65,10 @@ class Scheduler:
         self._heap: list[tuple[datetime, int, Beat]] = []
         self._order = count()
         self._seen = clock.now()
-        self._stopping = asyncio.Event()
+        self._awake = asyncio.Event()
+        self._stopping = False
+        self._next_plan: Plan | None = None
+        self._plan_changed = asyncio.Event()
         self.paused: frozenset[str] = frozenset()
         """Jobs whose fires are recorded as skipped; whoever learns of a pause sets it."""
 
@@ -81,9 +84,7 @@ class Scheduler:
     async def start(self) -> None:
         """Read the cursors, create what was missed by each job's `catch_up`, and the runs of `on_start` jobs."""
         now = self._clock.now()
-        wanted = {(job.name, key) for job, _, key in time_triggers(self._plan)}
-        cursors = await self._store.submit(sync_cursors, wanted, now)
-        beats = gather(self._plan, cursors)
+        beats = await self._gather(now)
         await self._catch_up(beats, now)
         for beat in beats:
             self._push(beat, beat.schedule.next(max(now, beat.anchor), beat.anchor))
@@ -92,17 +93,44 @@ class Scheduler:
 
     async def run(self) -> None:
         """Serve fires until `stop`."""
-        while not self._stopping.is_set():
+        while not self._stopping:
+            self._awake.clear()
+            if self._next_plan is not None:
+                await self._change_plan(self._next_plan)
             self._notice_clock()
             due = self._pop_due(self._clock.now())
             if due:
                 await self._serve(due)
             else:
                 await self._sleep()
+        self._plan_changed.set()
+
+    async def apply(self, plan: Plan) -> None:
+        """Use another plan; returns when nothing is fired by the old one any more.
+
+        Triggers that stay keep their cursors, new ones start now.
+        """
+        self._next_plan = plan
+        self._plan_changed.clear()
+        self._awake.set()
+        await self._plan_changed.wait()
 
     def stop(self) -> None:
         """Fire nothing more."""
-        self._stopping.set()
+        self._stopping = True
+        self._awake.set()
+
+    async def _change_plan(self, plan: Plan) -> None:
+        self._plan, self._next_plan = plan, None
+        beats = await self._gather(self._clock.now())
+        self._heap.clear()
+        for beat in beats:
+            self._push(beat, beat.after(beat.anchor))
+        self._plan_changed.set()
+
+    async def _gather(self, now: datetime) -> list[Beat]:
+        wanted = {(job.name, key) for job, _, key in time_triggers(self._plan)}
+        return gather(self._plan, await self._store.submit(sync_cursors, wanted, now))
 
     def _push(self, beat: Beat, at: datetime | None) -> None:
         beat.next = at
@@ -120,7 +148,7 @@ class Scheduler:
         if self._heap:
             seconds = min(seconds, (self._heap[0][0] - self._clock.now()).total_seconds())
         if seconds > 0:
-            await self._clock.wait(self._stopping, seconds)
+            await self._clock.wait(self._awake, seconds)
 
     def _notice_clock(self) -> None:
         now = self._clock.now()
@@ -156,7 +184,7 @@ class Scheduler:
         self._emit(Event(name="scheduler.delayed", at=self._clock.now(), level="error", fields=fields))
         for beat in due:
             self._push(beat, beat.next)
-        await self._clock.wait(self._stopping, LONGEST_SLEEP)
+        await self._clock.wait(self._awake, LONGEST_SLEEP)
 
     def _runs_of(self, beat: Beat, now: datetime) -> tuple[datetime, list[list[NewRun]]]:
         """The newest fire time that is due, and what each member is owed for it (or, when late, for all until then)."""
