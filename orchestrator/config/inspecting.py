@@ -96,9 +96,11 @@ class Verdicts:
         """Report wrong parameters, each where it is written."""
         for problem in self._found.param_problems:
             job, entry = jobs.get(problem.job), entries.get(problem.job)
-            if job is None or entry is None or (problem.kind == "unknown_callable" and self._found.problems):
+            if job is None or entry is None:
                 continue
             if problem.kind == "unknown_callable":
+                if job.unusable is not None:
+                    continue
                 hint = problem.hint or self._suggestion(job.call)
                 self._report.error("unknown-callable", problem.message, entry.at("call"), hint)
             else:
@@ -114,21 +116,25 @@ class Verdicts:
             place = entry.key("params", *problem.path)
         else:
             place = entry.at("params", *problem.path)
-        self._report.error(code, f"`{job.call}`: {problem.message}", place, problem.hint)
+        message = problem.message if job.call in problem.message else f"`{job.call}`: {problem.message}"
+        self._report.error(code, message, place, problem.hint)
 
     def _missing_callable(self, job: Job, entry: Entry[Any]) -> str | None:
         """Why a callable that the worker didn't find is the plugins' fault; none if it is the job's."""
         cause = self._cause(job.call)
         if cause is not None:
             return f"plugin `{cause.module}`, which is to provide `{job.call}`, can't be used ({_place_of(cause)})"
-        told = [p for p in self._found.param_problems if p.job == job.name and p.kind == "unknown_callable"]
-        if not self._found.problems:
-            if not told:
-                message = f"no callable is named `{job.call}`"
-                self._report.error("unknown-callable", message, entry.at("call"), self._suggestion(job.call))
-            return None
-        hint = (told[0].hint if told else None) or self._suggestion(job.call)
-        return f"no plugin that could be read has `{job.call}`" + (f"; {hint}" if hint else "")
+        if self._found.problems and not self._was_read(job.call):
+            return f"no plugin that could be read has `{job.call}`"
+        if not any(p.job == job.name and p.kind == "unknown_callable" for p in self._found.param_problems):
+            message = f"no callable is named `{job.call}`"
+            self._report.error("unknown-callable", message, entry.at("call"), self._suggestion(job.call))
+        return None
+
+    def _was_read(self, call: str) -> bool:
+        """Whether the plugin that the name leads into has offered callables, so that the name itself is wrong."""
+        home = call.replace(":", ".").rpartition(".")[0] + "."
+        return any(name.startswith(home) for name in self._found.callables)
 
     def _cause(self, call: str) -> PluginProblem | None:
         path = call.replace(":", ".") + "."

@@ -118,7 +118,7 @@ class _Loading:
         for name, job in jobs.items():
             place, reason = verdicts.settle(job, self.sections.jobs[name], broken)
             settled[name] = msgspec.structs.replace(job, isolation=place, unusable=reason)
-        verdicts.tell_params(jobs, self.sections.jobs)
+        verdicts.tell_params(settled, self.sections.jobs)
         return settled, verdicts.plugin_errors
 
     def _early(self, key: str) -> Any:

@@ -125,6 +125,17 @@ def test_a_callable_that_a_failed_plugin_may_have_offered_is_unusable_not_unknow
     assert "no plugin that could be read has `broken.work`" in loaded.plan.jobs["bad"].unusable
 
 
+def test_a_typo_in_the_name_of_a_plugin_that_was_read_is_no_fault_of_another_that_failed(load_text):
+    fake = Fake(
+        "fine.work",
+        problems=(PluginProblem(module="other", message="boom", traceback="Traceback"),),
+        param_problems=(ParamProblem(job="a", kind="unknown_callable", path=(), message="no such callable"),),
+    )
+    loaded = load_text("version: 1\njobs: {a: {call: fine.wrk}}\n", inspector=fake)
+    assert not loaded.usable
+    assert {d.code for d in loaded.diagnostics} == {"plugin-failed", "unknown-callable"}
+
+
 def test_a_resource_of_a_failed_plugin_spares_jobs_that_do_not_use_it(load_text):
     text = "version: 1\nresources: {db: {use: broken.make}}\njobs: {a: {call: m.a}, b: {call: m.b}}\n"
     fake = Fake(
