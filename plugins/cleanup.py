@@ -38,7 +38,9 @@ def archive_and_delete(
                 ctx.progress(done, len(days))
     except Busy as error:
         raise Retry(str(error), delay=60) from None
-    ctx.log.info("%(archived)d rows from before %(cutoff)s archived", {**figures, "cutoff": cutoff})
+    ctx.log.info(
+        "%(archived)d rows from before %(cutoff)s in %(files)d files", {**figures, "cutoff": f"{cutoff:%F %H:%M}"}
+    )
     return figures
 
 
