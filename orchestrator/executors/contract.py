@@ -37,7 +37,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt's end. `started_at` is None when it never started (then the outcome is RELEASED)."""
+    """An attempt's end. `started_at` is None when it never started: then it was given back (RELEASED), or
+    cancelled while it waited, or no worker could be started for it (CRASHED)."""
 
     run_id: int
     attempt: int

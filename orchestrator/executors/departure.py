@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import select
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -57,11 +59,23 @@ def watch(loop: asyncio.AbstractEventLoop, process: subprocess.Popen[bytes], on_
         return
 
     def wait() -> None:
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        _wait_for(process.pid)
         with suppress(RuntimeError):  # the loop is closed: nobody wants to know
             loop.call_soon_threadsafe(on_exit)
 
     threading.Thread(target=wait, name=f"exit-of-{process.pid}", daemon=True).start()
+
+
+def _wait_for(pid: int) -> None:
+    """Block until a child has ended, and leave it to be reaped."""
+    if sys.platform == "darwin":
+        queue = select.kqueue()
+        event = select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+        with suppress(ProcessLookupError):  # it has ended already
+            queue.control([event], 1, None)
+        queue.close()
+    else:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
 def bury(process: subprocess.Popen[bytes], mark: str, dump: int, pipes: dict[int, str]) -> Remains:

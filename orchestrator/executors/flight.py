@@ -21,8 +21,8 @@ class Verdict(NamedTuple):
 class Flight:
     """One order between `submit` and its end. Times are seconds of the monotonic clock."""
 
-    __slots__ = ("asked", "assigned_at", "grace", "kill_at", "order", "place", "queued_at", "sequence", "timeout",
-                 "verdict", "worker")  # fmt: skip
+    __slots__ = ("asked", "assigned_at", "deaths", "grace", "kill_at", "order", "place", "queued_at", "sequence",
+                 "timeout", "verdict", "worker")  # fmt: skip
 
     def __init__(self, order: Order, now: float) -> None:
         self.order = order
@@ -36,6 +36,8 @@ class Flight:
         self.verdict: Verdict | None = None
         self.asked = False
         self.kill_at = 0.0
+        self.deaths = 0
+        """How many workers died that had been given it and had begun nothing."""
 
     @property
     def key(self) -> tuple[int, int]:

@@ -24,6 +24,9 @@ IDLE_AFTER = 60.0
 """Seconds after which a worker that isn't needed to stay warm is retired."""
 _WAITED = 0.05
 """Seconds that a short order may wait before another worker is started for it."""
+_DEATHS = 3
+_NOTED = 4096
+"""Characters of a worker's own output that are shown when it can't be started."""
 _START_MARGIN = 10.0
 """Seconds that a start may take beyond the import timeout."""
 
@@ -72,7 +75,8 @@ class Lane:
 
     def capacity(self) -> int:
         """How many more orders to take."""
-        if self._closing or not self._starts.allowed(time.monotonic()):
+        ready = any(worker.state is State.READY for worker in self.workers)
+        if self._closing or not (ready or self._starts.allowed(time.monotonic())):
             return 0
         held = len(self.queue) + sum(len(worker.flights) for worker in self.workers if worker.alive)
         return max(0, self._room() - held)
@@ -144,6 +148,7 @@ class Lane:
             elif isinstance(message, Ready):
                 self._on_ready(worker, message)
             elif isinstance(message, Noted):
+                worker.noted = (worker.noted + message.text)[-_NOTED:]
                 self._ledger.notice("worker.output", pid=worker.pid, stream=message.stream, text=message.text)
             elif not isinstance(message, Finished):
                 self._ledger.pass_on(message)
@@ -155,6 +160,7 @@ class Lane:
     def on_returned(self, worker: Worker, flights: list[Flight]) -> None:
         self.queue.extendleft(reversed(flights))
         self._condemned = self._condemned or any(flight.verdict is not None for flight in flights)
+        self._drop_deadly()
         if self._closing:
             self._release_queue("given back at shutdown")
         if worker.state is State.RETIRING and worker.empty:
@@ -169,6 +175,8 @@ class Lane:
             self._on_failed_start(worker, remains)
         else:
             expected = worker.killed or (remains.status == 0 and bool(worker.why))
+            if not expected and not worker.runs:
+                self._count_failed_start(remains.words)
             level = "info" if expected else "warning"
             self._ledger.notice("worker.exited", level, pid=worker.pid, how=remains.words, why=worker.why)
         self._warm_up()
@@ -217,6 +225,7 @@ class Lane:
         flight = worker.release(message.sequence)
         if flight is None:
             return
+        self._starts.succeeded()
         self._learn(worker, flight, message)
         self._ledger.finish(flight, message, worker.pid)
         limits = self._blueprint.limits
@@ -226,7 +235,6 @@ class Lane:
             self.retire(worker, f"it holds {message.memory // 2**20} MiB")
 
     def _on_ready(self, worker: Worker, message: Ready) -> None:
-        self._starts.succeeded()
         worker.was_ready = True
         if worker.state is State.STARTING:
             worker.state = State.READY
@@ -274,20 +282,26 @@ class Lane:
         if worker.killed and not worker.why.startswith("it was not ready"):
             return
         why = worker.why if worker.killed else remains.words
-        said = remains.output.get("stderr", "") + remains.dump
-        self._ledger.notice("worker.failed", "error", pid=worker.pid, why=why, said=said[-2000:])
+        said = (worker.noted + remains.output.get("stderr", "") + remains.dump)[-_NOTED:]
+        self._ledger.notice("worker.failed", "error", pid=worker.pid, why=why, said=said)
         self._count_failed_start(f"{why}\n{said}".strip())
 
     def _count_failed_start(self, why: str) -> None:
         pause = self._starts.failed(time.monotonic())
         self._loop.call_later(pause, self._retry_start)
-        if (reason := self._starts.hopeless(why)) is not None:
+        if (reason := self._starts.hopeless(why)) is not None and not any(w.was_ready for w in self.workers):
             while self.queue:
                 self._ledger.end(self.queue.popleft(), Outcome.CRASHED, reason, trace=why)
 
     def _retry_start(self) -> None:
         self._warm_up()
         self.pump()
+
+    def _drop_deadly(self) -> None:
+        """End orders whose mere arrival seems to kill workers, so that they don't do it for ever."""
+        for flight in [flight for flight in self.queue if flight.deaths >= _DEATHS]:
+            self.queue.remove(flight)
+            self._ledger.end(flight, Outcome.CRASHED, f"{flight.deaths} workers died before it began")
 
     def _end_condemned(self) -> None:
         if self._condemned:

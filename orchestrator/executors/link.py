@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 from orchestrator.worker.messages import Frames, ToWorker, frame
 
@@ -12,13 +13,21 @@ _CHUNK = 256 * 1024
 
 
 class Link:
-    """Reads and writes on the event loop. `on_bodies` gets the bodies of the frames that arrived together."""
+    """Reads and writes on the event loop. `on_bodies` gets the bodies of the frames that arrived together, `on_broken`
+    why nothing more can come: the other end was closed, which a dying worker does too, or it sent no frames."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, on_bodies: Callable[[list[bytes]], None]):
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        on_bodies: Callable[[list[bytes]], None],
+        on_broken: Callable[[str], None],
+    ) -> None:
         self._loop = loop
         self._socket = sock
         self._fd = sock.fileno()
         self._on_bodies = on_bodies
+        self._on_broken = on_broken
         self._frames = Frames()
         self._unsent = bytearray()
         self._open = True
@@ -40,17 +49,27 @@ class Link:
     def close(self) -> list[bytes]:
         """Read what the worker said last, then close."""
         bodies: list[bytes] = []
-        while self._open and (data := self._receive()):
-            bodies += self._frames.feed(data)
+        with suppress(ValueError):
+            while self._open and (data := self._receive()):
+                bodies += self._frames.feed(data)
         self._detach()
         self._socket.close()
         return bodies
 
     def _on_readable(self) -> None:
         data = self._receive()
-        if data == b"":
-            self._detach()  # the exit of the process is noticed separately
-        elif data and (bodies := self._frames.feed(data)):
+        if data is None:
+            return
+        try:
+            bodies = self._frames.feed(data)
+        except ValueError as error:
+            self._detach()
+            self._on_broken(f"it sent {error}")
+            return
+        if not data:
+            self._detach()
+            self._on_broken("it closed its line to the engine")
+        elif bodies:
             self._on_bodies(bodies)
 
     def _receive(self) -> bytes | None:

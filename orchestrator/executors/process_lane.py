@@ -46,7 +46,8 @@ class ProcessLane(Lane):
         for worker in ready:
             if worker.only_short and not worker.stalled and len(worker.flights) <= _REFILL_AT:
                 line: list[Flight] = []
-                while queue and len(line) < _PREFETCH - _REFILL_AT and is_short(queue[0].order.job):
+                most = min(_PREFETCH - _REFILL_AT, self._blueprint.limits.max_runs - worker.runs - len(worker.flights))
+                while queue and len(line) < most and is_short(queue[0].order.job):
                     line.append(queue.popleft())
                 if line:
                     worker.assign(line)

@@ -8,11 +8,13 @@ from orchestrator.executors.flight import Flight
 from orchestrator.executors.ledger import Ledger
 from orchestrator.executors.worker import SoloWorker, Worker
 
+_LET_OFF = 3
+
 
 def settle(worker: Worker, remains: Remains, ledger: Ledger) -> None:
     """End every attempt that the worker still had. Orders that hadn't begun were returned before."""
     flights = list(worker.flights.values())
-    guilty = [] if worker.killed else worker.culprits(remains)
+    guilty = _guilty(worker, remains)
     if isinstance(worker, SoloWorker) and flights:
         _pass_on_output(flights[0], remains, ledger)
     else:
@@ -25,10 +27,20 @@ def settle(worker: Worker, remains: Remains, ledger: Ledger) -> None:
             _end(worker, flight, ledger, *flight.verdict, started, remains.dump)
         elif flight in guilty:
             trace = remains.dump + remains.output.get("stderr", "")
-            _end(worker, flight, ledger, Outcome.CRASHED, remains.words, started, trace)
+            words = f"its worker was killed: {worker.why}" if worker.killed else remains.words
+            _end(worker, flight, ledger, Outcome.CRASHED, words, started, trace)
         else:
             why = worker.why if worker.killed else f"another attempt crashed its worker ({remains.words})"
             _end(worker, flight, ledger, Outcome.RELEASED, f"interrupted: {why}", started, "")
+
+
+def _guilty(worker: Worker, remains: Remains) -> list[Flight]:
+    """Who is charged. If nobody knows, those who were let off several times already: one of them may do it again."""
+    if worker.killed and not isinstance(worker, SoloWorker):
+        return []
+    known = worker.culprits(remains)
+    flights = worker.flights.values()
+    return known or [flight for flight in flights if flight.order.attempt - flight.order.number >= _LET_OFF]
 
 
 def _end(

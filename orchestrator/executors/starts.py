@@ -19,7 +19,7 @@ class Starts:
         return now >= self._not_before
 
     def succeeded(self) -> None:
-        """A worker became ready."""
+        """A worker became ready and executed an attempt."""
         self._failed = 0
         self._not_before = 0.0
 

@@ -26,6 +26,8 @@ from orchestrator.worker.interrupt import ASK_SIGNAL, DUMP_SIGNAL
 from orchestrator.worker.messages import Assignment, Cancel, FromWorker, Setup, Stop, from_worker
 from orchestrator.worker.slot import REVOKE_PAUSE
 
+_LINGER = 1.0
+"""Seconds between the end of a worker's line and its killing, if it doesn't exit by itself."""
 _DUMP_PAUSE = 0.03
 """Seconds for faulthandler to write down where the worker was before it is killed."""
 
@@ -78,9 +80,11 @@ class Worker:
         self.killed = False
         """Whether its end was our doing."""
         self.was_ready = False
+        self.noted = ""
+        """The end of what it wrote outside attempts."""
         self.revoking = 0
         self._sequence = 0
-        self.link = Link(loop, launched.socket, self._on_bodies)
+        self.link = Link(loop, launched.socket, self._on_bodies, self._on_broken)
         departure.watch(loop, launched.process, self._on_exit)
         self.link.send([setup])
 
@@ -167,7 +171,7 @@ class Worker:
         self.link.send([Stop()])
 
     def culprits(self, remains: Remains) -> list[Flight]:
-        """Whose fault is it if the process ended of itself? Among the attempts that had begun."""
+        """Whose fault is it if the process ended of itself? Among the attempts that had begun; none if unknown."""
         raise NotImplementedError
 
     def blamed(self, flight: Flight) -> Flight:
@@ -220,13 +224,21 @@ class Worker:
             return
         self._owner.on_messages(self, messages)
 
+    def _on_broken(self, why: str) -> None:
+        """Nothing more will be heard of it. Usually because it is about to be gone: then it gets the time for that."""
+        self._loop.call_later(_LINGER, self.kill, why)
+
     def _on_exit(self) -> None:
         last = self.link.close()
         self._on_bodies(last)
         self.killed = self.state is State.KILLED
         self.state = State.GONE
         self.revoking = 0
-        self._return([flight for flight in self.flights.values() if self.started(flight) is None])
+        waiting = [flight for flight in self.flights.values() if self.started(flight) is None]
+        if len(waiting) == len(self.flights):
+            for flight in waiting:
+                flight.deaths += 1
+        self._return(waiting)
         this = self._launched
         burial = self._loop.run_in_executor(None, departure.bury, this.process, this.mark, this.dump, this.pipes)
         burial.add_done_callback(lambda done: self._on_buried(done.result()))
@@ -294,7 +306,7 @@ class LoopWorker(SharedWorker):
 
     def culprits(self, remains: Remains) -> list[Flight]:  # noqa: ARG002 - the slot tells
         sequence, _ = self.slot.stepping()
-        return [self.flights[sequence]] if sequence in self.flights else list(self.flights.values())
+        return [self.flights[sequence]] if sequence in self.flights else []
 
     def blamed(self, flight: Flight) -> Flight:
         sequence, since = self.slot.stepping()
@@ -309,8 +321,8 @@ class ThreadWorker(SharedWorker):
     """Executes callables in threads, which can be asked but not stopped."""
 
     def culprits(self, remains: Remains) -> list[Flight]:
-        crashed = [f for f in self.flights.values() if self.slot.thread(f.place) == remains.thread]
-        return crashed or list(self.flights.values())
+        leaver = self.slot.leaver() or remains.thread
+        return [flight for flight in self.flights.values() if self.slot.thread(flight.place) == leaver]
 
 
 def _assignment(flight: Flight) -> Assignment:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import ErrorInfo, Outcome
 from orchestrator.plugins.context import Context
 from orchestrator.worker.capture import CURRENT
@@ -80,7 +81,7 @@ class Attempt:
         self._give_up = False
         self._progress: tuple[int, int | None] | None = None
         self._progress_sent = 0.0
-        self._folder = workplace.setup.root
+        self._looked = False
 
     # The steps.
 
@@ -117,7 +118,7 @@ class Attempt:
     def fail(self, error: BaseException) -> None:
         """The callable raised, or never came to run."""
         self._leave_if_forked(error)
-        if self._asked and isinstance(error, (Stopped, asyncio.CancelledError)):
+        if self._noticed() and isinstance(error, (Stopped, asyncio.CancelledError)):
             self._outcome = Outcome.CANCELLED
         self._error = describe(error)
         if is_a(error, "Retry"):
@@ -148,7 +149,7 @@ class Attempt:
                 retry_after=self._retry_after,
                 give_up=self._give_up,
                 memory=workplace.memory(),
-                asked=self._asked,
+                asked=self._noticed(),
             )
         )
 
@@ -169,9 +170,24 @@ class Attempt:
         this = self._assignment
         self._workplace.line.send(Checkpointed(run_id=this.run_id, attempt=this.attempt, value=kept))
 
-    @property
     def _asked(self) -> bool:
         return self._workplace.slot.was_asked(self._assignment.place, self._assignment.sequence)
+
+    def _look(self) -> bool:
+        """What `Context.cancelled` says; a callable that has seen it is expected to end early."""
+        self._looked = self._looked or self._asked()
+        return self._looked
+
+    def _noticed(self) -> bool:
+        """Whether it was asked to stop and the callable got to know; else it ended as it would have anyway."""
+        if self._looked or not self._asked():
+            return self._looked
+        if self._workplace.alone:
+            return self._workplace.interrupt.fired
+        if self._workplace.setup.isolation is Isolation.ASYNC:
+            task = asyncio.current_task()
+            return task is not None and task.cancelling() > 0
+        return False
 
     def _make_context(self) -> Context:
         this = self._assignment
@@ -184,7 +200,7 @@ class Attempt:
             timezone=this.timezone,
             checkpoint=this.checkpoint,
             line=self,
-            cancelled=lambda: self._asked,
+            cancelled=self._look,
         )
 
     def _send_progress(self) -> None:
@@ -198,8 +214,8 @@ class Attempt:
     def _go_home(self) -> None:
         """The next attempt starts in the configuration's folder, wherever this one went."""
         with suppress(OSError):
-            if os.getcwd() != self._folder:  # noqa: PTH109 - after every attempt, so the quick one
-                os.chdir(self._folder)
+            if os.getcwd() != self._workplace.setup.root:  # noqa: PTH109 - after every attempt, so the quick one
+                os.chdir(self._workplace.setup.root)
 
     def _leave_if_forked(self, error: BaseException | None) -> None:
         """A callable forked, and the child came back through it: it must not go on as a second worker."""

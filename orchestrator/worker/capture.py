@@ -16,8 +16,11 @@ from orchestrator.worker.messages import Logged
 
 CURRENT: ContextVar[Capture | None] = ContextVar("orchestrator_capture", default=None)
 
-_QUIET = 0.02
-"""Seconds since the last message after which the next line is sent at once."""
+_BURST = 100
+"""Messages that are sent at once; more only as time passes, so that a flood becomes few large messages."""
+_PER_SECOND = 500
+_SEND = 2**20
+"""Characters in one message at most."""
 _PIECE = 16 * 1024
 
 
@@ -45,7 +48,8 @@ class Capture:
         self._size = 0
         self._stream = ""
         self._since = datetime.now(UTC)
-        self._sent_at = 0.0
+        self._budget = float(_BURST)
+        self._counted_at = time.monotonic()
         self.full = False
         """The limit is reached: whatever else comes is dropped."""
 
@@ -61,7 +65,7 @@ class Capture:
             if self._size >= _PIECE:
                 self._send_parts()
             elif "\n" in text:
-                if time.monotonic() - self._sent_at > _QUIET:
+                if self._may_send():
                     self._send_parts()
                 else:
                     self._delayed(self)
@@ -86,6 +90,12 @@ class Capture:
             self._send_parts()
             self._send_message("log", text, datetime.now(UTC), "WARNING")
 
+    def _may_send(self) -> bool:
+        now = time.monotonic()
+        self._budget = min(_BURST, self._budget + (now - self._counted_at) * _PER_SECOND)
+        self._counted_at = now
+        return self._budget >= 1
+
     def _keep(self, text: str) -> None:
         if not self._parts:
             self._since = datetime.now(UTC)
@@ -109,14 +119,14 @@ class Capture:
             self.full = True
             text = text.encode()[: self._left].decode("utf-8", "ignore")
         self._left -= size
-        if text:
-            self._send_message(stream, text, at, level)
+        for start in range(0, len(text), _SEND):
+            self._send_message(stream, text[start : start + _SEND], at, level)
         if self.full:
             words = f"log limit of {format_size(self._limit)} reached; the rest was dropped"
             self._send_message("log", words, datetime.now(UTC), "WARNING")
 
     def _send_message(self, stream: str, text: str, at: datetime, level: str | None) -> None:
-        self._sent_at = time.monotonic()
+        self._budget -= 1
         self._line.send(
             Logged(run_id=self._run_id, attempt=self._attempt, at=at, stream=stream, text=text, level=level)
         )

@@ -37,6 +37,8 @@ class Interrupt:
         self._place = 0
         self._held = 0
         self._pending = False
+        self.fired = False
+        """Whether the attempt that is or was armed has been interrupted."""
         self._main = threading.main_thread().ident
 
     def install(self) -> None:
@@ -56,7 +58,7 @@ class Interrupt:
 
     def arm(self, place: int, sequence: int) -> None:
         """From here on the attempt may be interrupted. Raises `Stopped` if it has been asked already."""
-        self._pending = False
+        self._pending = self.fired = False
         self._place, self._armed = place, sequence
         self._fire_if_asked()
 
@@ -89,6 +91,7 @@ class Interrupt:
     def _fire_if_asked(self) -> None:
         if self._armed and self._slot.was_asked(self._place, self._armed):
             self._armed = 0
+            self.fired = True
             raise Stopped("the attempt was asked to stop")
 
     def _after_fork(self) -> None:

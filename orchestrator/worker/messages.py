@@ -95,7 +95,7 @@ class Finished(Message, frozen=True):
     memory: int = 0
     """Bytes of the worker's resident memory after the attempt; 0 where unknown."""
     asked: bool = False
-    """It had been asked to stop when it ended."""
+    """It had been asked to stop, and that had reached it."""
 
 
 class Voided(Message, frozen=True):

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.errors import PluginError
 from orchestrator.core.plan import TEMPLATE_KEY
 from orchestrator.worker.messages import Assignment, Setup
 
@@ -43,19 +42,6 @@ class Renderer:
     def _render(self, value: Any, **more: Any) -> Any:
         from orchestrator.config import templates  # slow to import, rarely needed
 
-        names = {"env": dict(os.environ), "vars": self._setup.vars, "secrets": self._secrets(), **more}
+        secrets = templates.read_secrets(self._setup.secrets, Path(self._setup.root), os.environ)
+        names = {"env": dict(os.environ), "vars": self._setup.vars, "secrets": secrets, **more}
         return templates.render(value, names)
-
-    def _secrets(self) -> dict[str, str]:
-        return {name: self._secret(name) for name in self._setup.secrets}
-
-    def _secret(self, name: str) -> str:
-        secret = self._setup.secrets[name]
-        try:
-            if secret.env is not None:
-                return os.environ[secret.env]
-            return Path(self._setup.root, secret.file or "").read_text(encoding="utf-8").rstrip("\n")
-        except KeyError:
-            raise PluginError(f"the secret {name!r} can't be read: {secret.env} is not in the environment") from None
-        except OSError as error:
-            raise PluginError(f"the secret {name!r} can't be read: {error}") from error

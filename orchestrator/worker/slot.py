@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import tempfile
 import time
 
-_REVOKED, _STEPPING, _STEPPING_SINCE, _SPARE = range(4)
+_REVOKED, _STEPPING, _STEPPING_SINCE, _LEAVER = range(4)
 _HEADER = 4
 _CLAIMED, _BEGUN, _STARTED, _ASKED, _THREAD, _WIDTH = 0, 1, 2, 3, 4, 8
 
@@ -25,7 +26,7 @@ REVOKE_PAUSE = 0.002
 
 def new_file(size: int) -> int:
     """A file without a name, of so many zeros: its descriptor."""
-    if hasattr(os, "memfd_create"):
+    if sys.platform == "linux":
         fd = os.memfd_create("orchestrator", os.MFD_CLOEXEC)
     else:
         with tempfile.TemporaryFile() as file:
@@ -67,6 +68,10 @@ class Slot:
         """Note which thread executes a place."""
         self._cells[_HEADER + _WIDTH * place + _THREAD] = ident
 
+    def leave(self, ident: int) -> None:
+        """Note which thread ends the process."""
+        self._cells[_LEAVER] = ident
+
     def step(self, sequence: int) -> None:
         """An attempt's coroutine takes the loop; 0 when it gives it back."""
         cells = self._cells
@@ -105,6 +110,10 @@ class Slot:
     def thread(self, place: int) -> int:
         """The thread that executes a place; 0 if none was noted."""
         return self._cells[_HEADER + _WIDTH * place + _THREAD]
+
+    def leaver(self) -> int:
+        """The thread that ended the process itself; 0 if none was noted."""
+        return self._cells[_LEAVER]
 
     def stepping(self) -> tuple[int, float]:
         """The attempt whose coroutine holds the loop (0: none), and since when."""

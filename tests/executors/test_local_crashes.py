@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -135,7 +137,9 @@ def test_workers_are_recycled_without_losing_an_attempt(bed: Any, limits: dict[s
         bed.executor.submit(orders)
         ended = await bed.ends_of([order.run_id for order in orders])
         assert {e.outcome for e in ended} == {Outcome.SUCCEEDED}
-        assert len({e.worker_pid for e in ended}) >= 4
+        per_worker = Counter(e.worker_pid for e in ended)
+        assert len(per_worker) >= 4
+        assert max(per_worker.values()) <= limits.get("max_runs", 40)
         assert sorted(map(int, bed.lines("journal"))) == list(range(count))
 
     bed.play(story)
@@ -192,5 +196,70 @@ def test_a_plugin_that_fails_at_import_fails_only_its_own_callables(bed: Any) ->
         assert (await bed.run("quick")).result == 1
         ended = await bed.run("quick", call="broken.thing")
         assert (ended.outcome, "broken" in ended.error.message) == (Outcome.FAILED, True)
+
+    bed.play(story)
+
+
+def test_an_order_that_no_worker_survives_receiving_is_ended(bed: Any) -> None:
+    bed.plugin("""
+        def takes(blob: str):
+            return len(blob)
+        def quick():
+            return 1
+    """)
+
+    async def story() -> None:
+        ended = await bed.run("takes", params={"blob": "x" * (64 * 2**20)})
+        assert (ended.outcome, ended.started_at) == (Outcome.CRASHED, None)
+        assert ended.reason == "3 workers died before it began"
+        assert (await bed.run("quick")).result == 1
+        assert (await bed.run("takes", params={"blob": "x" * 2**23})).result == 2**23
+
+    bed.play(story)
+
+
+def test_a_callable_that_breaks_the_line_to_the_engine_is_charged(bed: Any) -> None:
+    bed.plugin("""
+        import os, socket, stat, time
+        def sockets():
+            return [fd for fd in range(3, 50) if _is_socket(fd)]
+        def _is_socket(fd):
+            try:
+                return stat.S_ISSOCK(os.fstat(fd).st_mode)
+            except OSError:
+                return False
+        def closes_everything():
+            os.closerange(3, 50)
+            time.sleep(3600)
+        def talks_nonsense():
+            os.write(sockets()[0], b"\\0\\0\\0\\3abc")
+            time.sleep(3600)
+        def talks_too_much():
+            os.write(sockets()[0], b"\\xff" * 100)
+            time.sleep(3600)
+    """)
+
+    async def story() -> None:
+        for call in ("closes_everything", "talks_nonsense", "talks_too_much"):
+            ended = await bed.run(call, timeout=None)
+            assert ended.outcome is Outcome.CRASHED, call
+            assert ended.reason.startswith("its worker was killed: it "), ended.reason
+
+    bed.play(story)
+
+
+def test_a_worker_that_keeps_dying_between_attempts_does_not_make_the_engine_spin(bed: Any) -> None:
+    bed.plugin("""
+        import os, threading
+        threading.Timer(0.05, os._exit, (1,)).start()
+        def waits():
+            threading.Event().wait()
+    """)
+
+    async def story() -> None:
+        await bed.until(lambda: len(bed.notices("worker.started")) >= 6)
+        began = len(bed.notices("worker.started"))
+        await asyncio.sleep(1.5)
+        assert len(bed.notices("worker.started")) - began <= 6
 
     bed.play(story)

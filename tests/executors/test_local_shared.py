@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -273,5 +275,33 @@ def test_nothing_more_is_heard_of_an_attempt_after_its_end(bed: Any) -> None:
         await bed.until(lambda: not bed.alive(ended.worker_pid))
         said = [r for r in bed.reports if r is ended or (isinstance(r, Output) and r.run_id == ended.run_id)]
         assert said[-1] is ended
+
+    bed.play(story)
+
+
+def test_when_nobody_knows_who_killed_a_shared_worker_only_frequent_victims_are_charged(bed: Any) -> None:
+    bed.plugin(ASYNC)
+
+    async def story() -> None:
+        pid = (await bed.run("quick")).worker_pid
+        fresh = bed.submit("naps", count=2, params={"seconds": 30})
+        frequent = bed.submit("naps", params={"seconds": 30}, attempt=4, number=1)
+        worker = bed.executor._lanes[Isolation.ASYNC].workers[0]
+        await bed.until(lambda: all(worker.started(flight) for flight in worker.flights.values()))
+        os.kill(pid, signal.SIGKILL)
+        assert {e.outcome for e in await bed.ends_of(fresh)} == {Outcome.RELEASED}
+        assert (await bed.end_of(frequent[0])).outcome is Outcome.CRASHED
+
+    bed.play(story)
+
+
+def test_a_thread_that_exits_the_process_is_charged_alone(bed: Any) -> None:
+    bed.plugin(THREADS)
+
+    async def story() -> None:
+        neighbours = bed.submit("waits", count=3, params={"seconds": 30}, isolation=Isolation.THREAD)
+        ended = await bed.run("exits", isolation=Isolation.THREAD)
+        assert (ended.outcome, ended.reason) == (Outcome.CRASHED, "the worker exited with status 5")
+        assert {e.outcome for e in await bed.ends_of(neighbours)} == {Outcome.RELEASED}
 
     bed.play(story)
