@@ -34,6 +34,8 @@ def qualified(kind: type) -> str:
 def _message(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the callable ended the interpreter: sys.exit({error.code!r}); return or raise instead"
+    if isinstance(error, KeyboardInterrupt):
+        return "the callable raised KeyboardInterrupt by itself: no key reaches a worker"
     try:
         return clean(error)
     except Exception as worse:  # noqa: BLE001 - a broken __str__ must not hide the failure
