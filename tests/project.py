@@ -62,15 +62,15 @@ class Result:
 class Running:
     """A command under way, with what it has printed so far. As a context it is stopped gracefully at the end."""
 
-    def __init__(self, arguments: tuple[str, ...], process: subprocess.Popen[str]) -> None:
+    def __init__(self, arguments: tuple[str, ...], process: subprocess.Popen[Any]) -> None:
         self.arguments = arguments
         self.process = process
         self.lines: list[str] = []
         """Standard output so far."""
         self.error_lines: list[str] = []
+        streams = ((process.stdout, self.lines), (process.stderr, self.error_lines))
         self._readers = [
-            threading.Thread(target=_gather, args=(process.stdout, self.lines), daemon=True),
-            threading.Thread(target=_gather, args=(process.stderr, self.error_lines), daemon=True),
+            threading.Thread(target=_gather, args=(stream, lines), daemon=True) for stream, lines in streams if stream
         ]
         for reader in self._readers:
             reader.start()

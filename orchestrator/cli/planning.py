@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -16,6 +15,9 @@ from orchestrator.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from orchestrator.cli.compiled import Compiled
+
+GRACE = 3.0
+"""Seconds that a compilation nobody wants any more has to end."""
 
 
 class Compilation:
@@ -35,7 +37,11 @@ class Compilation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process.poll() is None:
-            _kill_group(self._process.pid)
+            self._process.terminate()  # it ends the reader of plugins, too
+            try:
+                self._process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                _kill_group(self._process.pid)
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
@@ -48,6 +54,8 @@ class Compilation:
 
 async def compile_again(config: Path) -> Compiled:
     """Compile while an event loop goes on. Raises `ConfigError` if the compiling process died."""
+    import asyncio
+
     process = await asyncio.create_subprocess_exec(
         *_command(config), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, start_new_session=True
     )
@@ -55,8 +63,12 @@ async def compile_again(config: Path) -> Compiled:
         answer, _ = await process.communicate()
     finally:
         if process.returncode is None:
-            _kill_group(process.pid)
-            await process.wait()
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), GRACE)
+            except TimeoutError:
+                _kill_group(process.pid)
+                await process.wait()
     return _decode(answer, process.returncode, config)
 
 

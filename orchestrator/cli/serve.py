@@ -1,15 +1,16 @@
-"""How the engine starts from the command line, hears signals, and ends. Imports neither typer nor rich nor pydantic."""
+"""How the engine starts from the command line, hears signals, and ends. Imports neither typer nor rich nor pydantic.
+
+The process that compiles the plan is what takes longest, so it is started before anything else is imported here.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from orchestrator.cli.place import Place, find_place
 from orchestrator.cli.planning import Compilation
@@ -58,6 +59,9 @@ def _open_store(place: Place) -> Store:
 
 
 def _serve_plan(compiled: Compiled, store: Store, log_format: str) -> int:
+    import asyncio
+    from zoneinfo import ZoneInfo
+
     from orchestrator.cli.diagnosis import print_diagnostics, require_plan
     from orchestrator.cli.event_lines import formatter
     from orchestrator.cli.event_printer import EventPrinter
@@ -92,6 +96,8 @@ async def _run(plan: Plan, store: Store, printer: EventPrinter, *, with_banner: 
 
 
 def _heed_signals(engine: Engine, say: Say, now: Callable[[], datetime]) -> None:
+    import asyncio
+
     from orchestrator.engine.events import Event
 
     asked: list[str] = []

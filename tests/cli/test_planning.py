@@ -1,0 +1,63 @@
+"""The compiling child: its answer, and what becomes of its death."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import planning
+from orchestrator.cli.compile import load_project
+from orchestrator.cli.planning import Compilation, compile_again
+from orchestrator.core.errors import ConfigError
+from tests.project import Project
+
+JOBS = """\
+version: 1
+plugins: [plugins]
+defaults: {timeout: 90s}
+jobs:
+  one: {call: work.go, params: {n: 1}, cron: "0 9 * * 1", retry: {delay: 1h}}
+  two: {call: work.go, every: 5 to 10 minutes, after: one, timeout: 1h30m}
+"""
+
+
+@pytest.fixture
+def config(project: Project) -> Path:
+    project.plugin("work", "def go(n: int = 0): pass")
+    return project.write("jobs.yaml", JOBS)
+
+
+def test_the_child_gives_what_this_process_would_have_found(config: Path) -> None:
+    here = load_project(config)
+    with Compilation(config) as compilation:
+        assert compilation.result() == here
+    assert asyncio.run(compile_again(config)) == here
+
+
+def test_without_looking_at_plugins_the_jobs_are_known_all_the_same(config: Path, project: Project) -> None:
+    project.plugin("work", "1/0")
+    compiled = load_project(config, inspect=False)
+    assert compiled.plan is not None
+    assert list(compiled.plan.jobs) == ["one", "two"]
+
+
+def test_a_child_that_dies_is_a_configuration_error(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_command", lambda _: ["sh", "-c", "kill -9 $$"])
+    with Compilation(config) as compilation, pytest.raises(ConfigError, match="signal 9"):
+        compilation.result()
+    with pytest.raises(ConfigError, match="signal 9"):
+        asyncio.run(compile_again(config))
+
+
+def test_leaving_early_ends_the_child_and_all_that_it_started(config: Path, project: Project) -> None:
+    project.plugin("slow", "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)")
+    with project.start("jobs") as listing:
+        pid = int(listing.wait_for(lambda: project.read("pid")))
+        listing.signal(signal.SIGINT)
+        assert listing.wait() == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
