@@ -23,6 +23,7 @@ from orchestrator.store.claims import ClaimRequest
 from orchestrator.store.creation import NewRun
 from orchestrator.store.database import sqlite_url
 from orchestrator.store.endings import Ending
+from orchestrator.store.grabs import Grab
 from orchestrator.store.store import Store
 from orchestrator.store.tables import attempts, runs
 
@@ -36,7 +37,7 @@ JOB_LIMITS = {"alone": 1, "pair": 2}
 QUEUE_LIMITS = {"mail": 3, "default": 4}
 TRIGGERED = [job for job in QUEUE_OF if job != "child"]
 LEGAL = {
-    None: {S.SCHEDULED, S.QUEUED, S.SKIPPED},
+    None: {S.SCHEDULED, S.QUEUED, S.SKIPPED, S.RUNNING},
     # One claim may do both: what is due is queued, and what is queued starts.
     S.SCHEDULED: {S.QUEUED, S.RUNNING, S.CANCELLED, S.FAILED},
     S.QUEUED: {S.RUNNING, S.CANCELLED, S.FAILED},
@@ -162,10 +163,18 @@ class RunsLive(RuleBasedStateMachine):
 
     # Runs come to be.
 
-    @rule(jobs=st.lists(st.sampled_from(TRIGGERED), min_size=1, max_size=3, unique=True), ago=st.integers(0, 3))
-    def schedules_fire(self, jobs: list[str], ago: int) -> None:
+    @rule(
+        jobs=st.lists(st.sampled_from(TRIGGERED), min_size=1, max_size=3, unique=True),
+        ago=st.integers(0, 3),
+        which=st.integers(0, 1),
+        room=st.sampled_from([0, 0, 1, 5]),
+    )
+    def schedules_fire(self, jobs: list[str], ago: int, which: int, room: int) -> None:
         fire_time = NOON + (self.now - NOON) // timedelta(seconds=5) * timedelta(seconds=5) - ago * timedelta(seconds=5)
-        self._create([self._new(job, Cause.FIRE, fire_time=fire_time, overlap=OVERLAP_OF.get(job)) for job in jobs])
+        # An engine knows of pauses, and creates what it must not start as skipped.
+        jobs = [job for job in jobs if job not in self.paused]
+        fires = [self._new(job, Cause.FIRE, fire_time=fire_time, overlap=OVERLAP_OF.get(job)) for job in jobs]
+        self._create(fires, self.owners[which] if room else None, room)
 
     @rule(
         job=st.sampled_from(TRIGGERED),
@@ -184,12 +193,23 @@ class RunsLive(RuleBasedStateMachine):
             **{"job": job, "cause": cause, "created_at": self.now, "due_at": self.now, "queue": QUEUE_OF[job], **fields}
         )
 
-    def _create(self, new: list[NewRun]) -> None:
-        created = self.store.write(creation.create_runs, new)
+    def _create(self, new: list[NewRun], owner: int | None = None, room: int = 0) -> None:
+        grab = Grab(owner=owner, capacity={Isolation.PROCESS: room}, queue_limits=QUEUE_LIMITS) if owner else None
+        created = self.store.write(creation.create_runs, new, (), grab)
+        lines = {QUEUE_OF[life.job] for life in self.runs.values() if life.state is S.QUEUED}
         for run, made in zip(new, created, strict=True):
-            self._born(run, made)
+            idle = not any(life.job == run.job and life.state in ACTIVE for life in self.runs.values())
+            self._born(run, made, created_running=made.owner is not None)
+            if made.id is not None and run.due_at <= self.now:
+                life = self.runs[made.id]
+                may_start = room > 0 and idle and run.queue not in lines and self._has_room(life)
+                assert (made.owner, made.state is S.RUNNING) == ((owner, True) if may_start else (None, False))
+                if may_start:
+                    assert owner is not None
+                    room -= 1
+                    self._start(life, 1, owner)
 
-    def _born(self, new: NewRun, made: creation.Created) -> None:
+    def _born(self, new: NewRun, made: creation.Created, *, created_running: bool = False) -> None:
         same_job = [life for life in self.runs.values() if life.job == new.job]
         twin = any(
             (new.fire_time is not None and life.fire_time == new.fire_time)
@@ -210,7 +230,7 @@ class RunsLive(RuleBasedStateMachine):
                     life.cancel_requested = True
                 else:
                     life.state = S.CANCELLED
-        assert made.state is state
+        assert made.state is (S.RUNNING if created_running else state)
         self.runs[made.id] = Life(
             made.id,
             new.job,
