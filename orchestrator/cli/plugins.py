@@ -52,7 +52,7 @@ def _print_callable(info: CallableInfo) -> None:
 
 
 def _signature(info: CallableInfo) -> str:
-    return info.signature.removeprefix(info.name)
+    return info.signature.removeprefix(info.name).replace("orchestrator.plugins.context.", "")
 
 
 def _needs(info: CallableInfo) -> list[str]:

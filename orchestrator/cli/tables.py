@@ -13,6 +13,8 @@ from orchestrator.cli.terminal import has_colours
 Cell = str | tuple[str, str]
 """Text, or text and a style: red, green, yellow, cyan, dim or bold."""
 _GAP = "  "
+_WORDY = frozenset({"WHAT", "SCHEDULE", "REASON", "ERROR", "NOTE"})
+_ROOM_FOR_WORDS = 36
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
@@ -54,10 +56,22 @@ def _print_rich(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, len(_GAP), 0, 0))
+    coloured = has_colours(sys.stdout)
+    console = Console(no_color=not coloured, highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold" if coloured else "", padding=(0, len(_GAP), 0, 0))
+    widths = [max(map(len, [heading, *_column(rows, at)])) for at, heading in enumerate(headings)]
+    names = sum(width for heading, width in zip(headings, widths, strict=True) if heading not in _WORDY)
+    # Names and times stay on one line while that leaves room for the words beside them.
+    whole = names + len(_GAP) * len(headings) + _ROOM_FOR_WORDS <= console.width
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=whole and heading not in _WORDY)
     for row in rows:
         # As `Text`, a name with square brackets stays a name: markup is for constants.
-        table.add_row(*(Text(cell) if isinstance(cell, str) else Text(cell[0], style=cell[1]) for cell in row))
-    Console(no_color=not has_colours(sys.stdout), highlight=False).print(table)
+        table.add_row(
+            *(Text(cell) if isinstance(cell, str) else Text(cell[0], style=cell[1] if coloured else "") for cell in row)
+        )
+    console.print(table)
+
+
+def _column(rows: Sequence[Sequence[Cell]], at: int) -> list[str]:
+    return [line for row in rows for line in _text(row[at]).splitlines()]
