@@ -93,7 +93,7 @@ def test_the_line_is_read_in_its_order_without_sorting(full: Any) -> None:
 def test_only_run_is_found_by_its_id(full: Any) -> None:
     run_id = full.queued("job-9")
     used = indexes_of_runs(full, lambda: full.claim(full.owner, only_run=run_id))
-    assert used <= {"INTEGER PRIMARY KEY", "runs_scheduled", "runs_running"}
+    assert used <= {"INTEGER PRIMARY KEY", "runs_scheduled", "runs_running", "runs_claimable"}
 
 
 def test_deadlines_are_found_by_their_index(full: Any) -> None:
