@@ -80,7 +80,7 @@ class Supervision:
             started = worker.started(flight)
             if started is None:
                 if now - flight.assigned_at > _DEAF_AFTER and worker.state is State.READY:
-                    self._lane.retire(worker, "it does not begin what it is given")
+                    self._replace_deaf(worker)
                 if flight.order.deadline_at is not None and wall >= flight.order.deadline_at:
                     self.condemn(flight, _OVERDUE, now)
                 continue
@@ -92,6 +92,12 @@ class Supervision:
                 self._judge(worker, flight, started, now, wall)
             if flight.verdict is not None:
                 self._press(flight, now)
+
+    def _replace_deaf(self, worker: Worker) -> None:
+        sequence, _ = worker.slot.stepping()
+        job = worker.flights[sequence].order.job if sequence in worker.flights else None
+        self._ledger.notice("worker.blocked", "warning", pid=worker.pid, job=job)
+        self._lane.retire(worker, "it does not begin what it is given")
 
     def _judge(self, worker: Worker, flight: Flight, started: float, now: float, wall: datetime) -> None:
         order = flight.order

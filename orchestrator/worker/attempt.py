@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import os
 import time
@@ -118,7 +117,7 @@ class Attempt:
     def fail(self, error: BaseException) -> None:
         """The callable raised, or never came to run."""
         self._leave_if_forked(error)
-        if self._noticed() and isinstance(error, (Stopped, asyncio.CancelledError)):
+        if self._noticed() and self._is_stop(error):
             self._outcome = Outcome.CANCELLED
         self._error = describe(error)
         if is_a(error, "Retry"):
@@ -185,9 +184,19 @@ class Attempt:
         if self._workplace.alone:
             return self._workplace.interrupt.fired
         if self._workplace.setup.isolation is Isolation.ASYNC:
+            import asyncio  # slow, and only imported in a worker that has a loop
+
             task = asyncio.current_task()
             return task is not None and task.cancelling() > 0
         return False
+
+    def _is_stop(self, error: BaseException) -> bool:
+        """Whether this exception is the asking itself, come through the callable."""
+        if self._workplace.setup.isolation is not Isolation.ASYNC:
+            return isinstance(error, Stopped)
+        import asyncio
+
+        return isinstance(error, asyncio.CancelledError)
 
     def _make_context(self) -> Context:
         this = self._assignment

@@ -3,16 +3,18 @@ the end."""
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import PluginError
 from orchestrator.core.plan import Resource
 from orchestrator.worker.rendering import Renderer
+
+if TYPE_CHECKING:
+    import asyncio
 
 Factory = Callable[[str], Callable[..., Any]]
 
@@ -39,6 +41,8 @@ class Resources:
 
     async def get_async(self, names: Iterable[str]) -> dict[str, Any]:
         """The same on a loop: an opening that is a coroutine is awaited, while other attempts go on."""
+        import asyncio  # slow, and not needed in workers without a loop
+
         for name in names:
             if name not in self._open:
                 async with self._async_locks.setdefault(name, asyncio.Lock()):
@@ -52,6 +56,8 @@ class Resources:
         for name, method in self._closings():
             with _noting(problems, name):
                 if inspect.isawaitable(result := method()):
+                    import asyncio
+
                     asyncio.run(_awaited(result))
         return problems
 

@@ -151,6 +151,7 @@ def test_orders_behind_a_blocked_loop_go_to_a_new_worker(bed: Any) -> None:
         await bed.written("blocking")
         ended = await bed.ends_of(bed.submit("quick", count=5, params={"n": 2}))
         assert [e.result for e in ended] == [2] * 5
+        assert [notice.fields["job"] for notice in bed.notices("worker.blocked")] == ["blocks"]
         assert blocker not in bed.ended
 
     bed.play(story)

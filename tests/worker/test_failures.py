@@ -62,9 +62,9 @@ def test_long_tracebacks_keep_their_head_and_their_end() -> None:
 def test_context_and_causes_are_part_of_the_traceback() -> None:
     try:
         try:
-            raise OSError("disk")
+            raise OSError("disk")  # noqa: TRY301
         except OSError:
-            raise LookupError("gone")  # noqa: B904, TRY301 - the implicit context is the point
+            raise LookupError("gone")  # noqa: B904 - the implicit context is the point
     except LookupError as error:
         info = describe(error)
     assert "During handling of the above exception" in info.traceback
