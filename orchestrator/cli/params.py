@@ -54,7 +54,8 @@ def check_params(plan: Plan, job: Job, params: dict[str, Any]) -> None:
     merged = {**job.params, **params}
     deferred = tuple(name for name, value in merged.items() if _is_deferred(value))
     check = ParamCheck(job=job.name, call=job.call, params=merged, deferred=deferred)
-    found = inspector.inspect(plan.sources, [check], {}, plan.root).param_problems
+    uses = {resource.name: resource.use for resource in plan.resources.values()}
+    found = inspector.inspect(plan.sources, [check], uses, plan.root).param_problems
     if found:
         hints = [problem.hint for problem in found if problem.hint]
         raise CommandError("\n".join(problem.message for problem in found), hints[0] if hints else None)

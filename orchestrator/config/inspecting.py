@@ -45,6 +45,11 @@ def _param_check(job: Job) -> ParamCheck:
     return ParamCheck(job=job.name, call=job.call, params=present, deferred=waits)
 
 
+def starts_by_itself(job: Job) -> bool:
+    """Whether something in the file starts the job. Otherwise whoever asks for a run gives what parameters it lacks."""
+    return bool(job.triggers or job.after or job.on_start)
+
+
 class Verdicts:
     """What an inspection means for the jobs and resources. `plugin_errors` counts the errors that only make jobs
     unusable."""
@@ -103,7 +108,7 @@ class Verdicts:
                     continue
                 hint = problem.hint or self._suggestion(job.call)
                 self._report.error("unknown-callable", problem.message, entry.at("call"), hint)
-            else:
+            elif problem.kind != "missing" or starts_by_itself(job):
                 self._tell_param(problem, job, entry)
 
     def _tell_param(self, problem: ParamProblem, job: Job, entry: Entry[Any]) -> None:

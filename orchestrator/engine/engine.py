@@ -104,7 +104,13 @@ class Engine:
         self._dispatcher.apply(plan)
         await self._scheduler.apply(plan)
         await self._align(plan)
+        await self._store.submit(instances.note_config, self._dispatcher.owner, self._clock.now(), None)
         self._say("config.applied", jobs=len(plan.jobs), path=plan.path)
+
+    async def refuse(self, error: str) -> None:
+        """Note that the configuration as it is now can't be used; the engine goes on with the one it has."""
+        await self._store.submit(instances.note_config, self._dispatcher.owner, self._clock.now(), error)
+        self._say("config.refused", level="error", error=error)
 
     async def run(self) -> None:
         """Work until `stop`; then everything is written, every worker has ended and the lease is given back."""

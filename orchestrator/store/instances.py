@@ -25,6 +25,10 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_at: datetime
     lease_until: datetime
     plan_path: str
+    config_at: datetime
+    """When it last took up its configuration, or tried to."""
+    config_error: str | None = None
+    """Why the configuration as it is now is not the one in use."""
     wake_path: str | None = None
     stopped_at: datetime | None = None
 
@@ -50,6 +54,7 @@ def register(
             started_at=now,
             heartbeat_at=now,
             lease_until=lease_until,
+            config_at=now,
         )
         .returning(instances.c.id)
     )
@@ -65,6 +70,12 @@ def heartbeat(connection: Connection, instance_id: int, now: datetime, lease_unt
         .values(heartbeat_at=now, lease_until=lease_until)
     )
     return bool(renewed.rowcount)
+
+
+def note_config(connection: Connection, instance_id: int, now: datetime, error: str | None) -> None:
+    """Record that an engine took up its configuration, or (`error`) couldn't."""
+    ours = update(instances).where(instances.c.id == instance_id)
+    connection.execute(ours.values(config_at=now, config_error=error))
 
 
 def retire(connection: Connection, instance_id: int, now: datetime) -> None:

@@ -105,6 +105,7 @@ _partial("runs_active", runs.c.job, where=_state.in_(sorted(state.value for stat
 _partial("runs_deadline", runs.c.deadline_at, where=and_(runs.c.deadline_at.is_not(None), runs.c.finished_at.is_(None)))
 _partial("runs_fire", runs.c.job, runs.c.fire_time, where=runs.c.fire_time.is_not(None), unique=True)
 _partial("runs_parent", runs.c.job, runs.c.parent_id, where=runs.c.parent_id.is_not(None), unique=True)
+_partial("runs_failed", runs.c.job, where=_state == RunState.FAILED.value)
 Index("runs_history", runs.c.job, runs.c.id)
 
 attempts = Table(
@@ -172,6 +173,8 @@ instances = Table(
     Column("lease_until", Instant, nullable=False),
     Column("stopped_at", Instant),
     Column("plan_path", Text, nullable=False),
+    Column("config_at", Instant, nullable=False),
+    Column("config_error", Text),
 )
 
 counters = Table(

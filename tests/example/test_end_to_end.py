@@ -88,7 +88,6 @@ def test_the_environment_leads_it_to_real_servers(example: Project, mail_server:
     assert sorted(json.loads(request.body)["channel"] for request in web.requests) == ["push"] * 3 + ["sms"] * 3
 
 
-@pytest.mark.xfail(strict=True, reason="`trigger --param` checks without the plan's resources, and misses `db`")
 def test_a_parameter_may_be_given_by_hand(example: Project) -> None:
     example.cli("trigger", "send-email", "--param", "subject=Hello").ok()
 

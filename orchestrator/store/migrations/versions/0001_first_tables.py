@@ -65,6 +65,8 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.BigInteger(), nullable=False),
         sa.Column("stopped_at", sa.BigInteger(), nullable=True),
         sa.Column("plan_path", sa.Text(), nullable=False),
+        sa.Column("config_at", sa.BigInteger(), nullable=False),
+        sa.Column("config_error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -129,6 +131,7 @@ def upgrade() -> None:
         unique=False,
         **_where("deadline_at IS NOT NULL AND finished_at IS NULL"),
     )
+    op.create_index("runs_failed", "runs", ["job"], unique=False, **_where("state = 'failed'"))
     op.create_index("runs_fire", "runs", ["job", "fire_time"], unique=True, **_where("fire_time IS NOT NULL"))
     op.create_index("runs_history", "runs", ["job", "id"], unique=False)
     op.create_index("runs_parent", "runs", ["job", "parent_id"], unique=True, **_where("parent_id IS NOT NULL"))

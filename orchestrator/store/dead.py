@@ -1,0 +1,48 @@
+"""The dead letters: runs that failed for good, kept until a person retries or drops them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from orchestrator.core.errors import ConflictError
+from orchestrator.core.runs import RunState
+from orchestrator.store.pruning import delete_runs
+from orchestrator.store.requests import retry
+from orchestrator.store.states import FAILED
+from orchestrator.store.tables import runs
+
+
+def count_dead(connection: Connection) -> dict[str, int]:
+    """How many dead letters each job has."""
+    counted = select(runs.c.job, func.count()).where(runs.c.state == FAILED).group_by(runs.c.job)
+    return {job: count for job, count in connection.execute(counted)}  # noqa: C416 - rows are no pairs to dict()
+
+
+def find_dead(connection: Connection, jobs: Sequence[str] = ()) -> list[int]:
+    """Ids of dead letters, oldest first; of these jobs only, if any are named."""
+    statement = select(runs.c.id).where(runs.c.state == FAILED).order_by(runs.c.id)
+    if jobs:
+        statement = statement.where(runs.c.job.in_(jobs))
+    return list(connection.execute(statement).scalars())
+
+
+def retry_dead(connection: Connection, run_ids: Sequence[int], now: datetime) -> None:
+    """Queue dead letters again. Raises `ConflictError` for a run that isn't one, and then changes nothing."""
+    for run_id in _all_dead(connection, run_ids):
+        retry(connection, run_id, now)
+
+
+def drop_dead(connection: Connection, run_ids: Sequence[int]) -> None:
+    """Delete dead letters with their history. Raises `ConflictError` for a run that isn't one, and deletes nothing."""
+    delete_runs(connection, _all_dead(connection, run_ids))
+
+
+def _all_dead(connection: Connection, run_ids: Sequence[int]) -> Sequence[int]:
+    for run_id in run_ids:
+        state = connection.execute(select(runs.c.state).where(runs.c.id == run_id)).scalar()
+        if state != RunState.FAILED.value:
+            raise ConflictError(f"run {run_id} is no dead letter: {state or 'there is no such run'}")
+    return run_ids
