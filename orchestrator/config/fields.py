@@ -17,6 +17,7 @@ from orchestrator.core.units import parse_duration, parse_size
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DURATION_PATTERN = r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*)+$"
 _SIZE_PATTERN = r"^\s*\d+(\.\d+)?\s?(B|[kKMGT]B|[KMGT]iB)?\s*$"
+_LONGEST = 100
 NEVER = ("none", "None", "never", "off", "false")
 """Ways people write that there is no limit; only the first is ours."""
 
@@ -55,6 +56,8 @@ def _size(value: Any) -> Any:
 
 
 def _by_unit(text: str, parse: Callable[[str], Any], code: str) -> Any:
+    if len(text) > _LONGEST:
+        raise wrong(code, f"a text of {len(text):,} characters is no value for this")
     try:
         return parse(text)
     except UnitError as error:
@@ -102,7 +105,7 @@ Span = Annotated[timedelta, BeforeValidator(lambda v: _positive(_duration(v))), 
 """A duration longer than zero."""
 Limit = Annotated[timedelta | None, BeforeValidator(lambda v: _positive(_limit(v))), WithJsonSchema(_LIMIT_SCHEMA)]
 """A duration, or `none` for no limit."""
-Size = Annotated[int, BeforeValidator(_size), Field(ge=1), WithJsonSchema(_SIZE_SCHEMA)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=1, lt=2**63), WithJsonSchema(_SIZE_SCHEMA)]
 """`500MiB`, or a number of bytes."""
 
 _ONE_OR_MANY = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from orchestrator.config.model_file import (
@@ -44,8 +44,15 @@ def written(shape: type[Shape]) -> list[str]:
     return [field.alias or name for name, field in shape.model_fields.items()]
 
 
-def hint_for(key: str, value: Any, shape: type[Shape], taken: Iterable[str] = ()) -> str:
-    """A suggestion for a key that `shape` doesn't have; `taken` are the keys that are set beside it."""
+def hint_for(key: str, value: Any, shape: type[Shape]) -> str:
+    """A suggestion for a key that `shape` doesn't have."""
+    if shape in (FileShape, FragmentShape) and isinstance(value, dict) and "call" in value:
+        return "a job belongs under `jobs`"
+    return _hint(key, shape)
+
+
+@lru_cache(maxsize=1024)
+def _hint(key: str, shape: type[Shape]) -> str:
     known = written(shape)
     plain = _plain(key)
     meant = _HABITS.get(plain, plain)
@@ -53,14 +60,11 @@ def hint_for(key: str, value: Any, shape: type[Shape], taken: Iterable[str] = ()
         return f"did you mean `{meant}`?"
     if meant == "max_attempts" and "retry" in known:
         return "write `retry: {max_attempts: …}`"
-    if shape in (FileShape, FragmentShape) and isinstance(value, dict) and "call" in value:
-        return "a job belongs under `jobs`"
     if shape is FragmentShape and meant in written(FileShape):
         return f"`{meant}` belongs in the main file"
     if (home := _home(meant, shape)) is not None:
         return f"`{meant}` belongs under {home}"
-    close = close_to(plain, [name for name in known if name not in taken]) or close_to(plain, known)
-    if close is not None:
+    if (close := close_to(plain, known)) is not None:
         return f"did you mean `{close}`?"
     near = close_to(plain, list(_all_keys()), cutoff=0.8)
     if near is not None and (home := _home(near, shape)) is not None:

@@ -39,7 +39,7 @@ class Rendering:
     """Renders the values of files whose variables and secrets are known."""
 
     def __init__(self, environ: Mapping[str, str], report: Report) -> None:
-        self.vars: dict[str, Any] = {}
+        self.vars: dict[str, Any] = namespaces.Names("vars", {})
         self.secrets: frozenset[str] = frozenset()
         self._deferred: set[str] = set()
         self._environ = namespaces.Names("env", environ)
@@ -84,10 +84,10 @@ class Rendering:
             return BROKEN
 
     def _uses_broken(self, template: Compiled) -> bool:
-        return any(
-            root == "vars" and any(value is BROKEN for key, value in self.vars.items() if name in (None, key))
-            for root, name in template.mentions
-        )
+        for root, name in template.mentions:
+            if root == "vars" and (BROKEN in self.vars.values() if name is None else self.vars.get(name) is BROKEN):
+                return True
+        return False
 
     def _must_wait(self, template: Compiled) -> bool:
         for root, name in template.mentions:

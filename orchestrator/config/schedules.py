@@ -17,6 +17,7 @@ from orchestrator.triggers.phrases import parse_phrase
 from orchestrator.triggers.validate import check, normalise_cron
 from orchestrator.triggers.zones import zone
 
+_LONGEST = 1_000
 Steps = tuple[str | int, ...]
 _Verdict = tuple[TriggerError | None, list[str]]
 
@@ -111,6 +112,8 @@ class Schedules:
 
 
 def _spec(job: str, kind: str, text: str, timezone: str, bounds: dict[str, datetime]) -> TimeSpec:
+    if len(text) > _LONGEST:
+        raise TriggerError(f"`{text[:30]}…` has {len(text):,} characters; {_LONGEST:,} are the most")
     if kind == "cron":
         expression, key = normalise_cron(text, job)
         return CronSpec(expression=expression, timezone=timezone, hash_key=key, **bounds)

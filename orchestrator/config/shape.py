@@ -16,6 +16,8 @@ from orchestrator.config.report import Report
 from orchestrator.config.source import BROKEN, Path_, Source
 
 S = TypeVar("S", bound=Shape)
+_MOST_HINTS = 1_000
+"""A suggestion compares a key with all known ones; a file with more mistakes has one cause."""
 _WANTED = {
     "string_type": "text", "int_type": "a whole number", "bool_type": "true or false", "dict_type": "a mapping",
     "model_type": "a mapping", "list_type": "a list", "int_from_float": "a whole number",
@@ -36,8 +38,12 @@ def check(shape: type[S], data: Any, source: Source, path: Path_, report: Report
         return shape.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False)
-    complaints = [_Complaint(shape, data, source, path, d) for d in details if d["input"] is not BROKEN]
-    misspelt = {(*complaint.path[:-1], complaint.meant) for complaint in complaints if complaint.meant}
+    complaints = [_Complaint(shape, source, path, d) for d in details if d["input"] is not BROKEN]
+    misspelt = set()
+    if any(complaint.kind == "missing" for complaint in complaints):
+        misspelt = {
+            (*complaint.path[:-1], complaint.meant) for complaint in complaints[:_MOST_HINTS] if complaint.meant
+        }
     for complaint in complaints:
         if complaint.kind != "missing" or complaint.path not in misspelt:
             complaint.tell(report)
@@ -47,7 +53,7 @@ def check(shape: type[S], data: Any, source: Source, path: Path_, report: Report
 class _Complaint:
     """One of pydantic's errors."""
 
-    def __init__(self, shape: type[Shape], data: Any, source: Source, top: Path_, detail: ErrorDetails) -> None:
+    def __init__(self, shape: type[Shape], source: Source, top: Path_, detail: ErrorDetails) -> None:
         self.loc = detail["loc"]
         self.shape = shape
         for step in self.loc[:-1]:
@@ -57,20 +63,19 @@ class _Complaint:
         self.text = detail["msg"]
         names: list[str] = [step for step in self.path if isinstance(step, str)]
         self.name = names[-1] if names else "the file"
-        self.beside = data if len(self.loc) == 1 and isinstance(data, dict) else {}
 
     @property
     def meant(self) -> str | None:
         """The key that an unknown one is a misspelling of: it is not missing as well."""
         if self.kind != "extra_forbidden":
             return None
-        hint = hint_for(self.name, self.value, self.shape, self.beside)
+        hint = hint_for(self.name, self.value, self.shape)
         return hint.split("`")[1] if hint.startswith("did you mean `") and hint.endswith("`?") else None
 
     def tell(self, report: Report) -> None:
         place = self.source.value(self.path)
         if self.kind == "extra_forbidden":
-            meant = hint_for(self.name, self.value, self.shape, self.beside)
+            meant = hint_for(self.name, self.value, self.shape) if report.errors < _MOST_HINTS else None
             report.error("unknown-key", f"unknown key `{self.name}`", self.source.key(self.path), meant)
         elif self.kind == "missing":
             self._missing(report)

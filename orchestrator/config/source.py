@@ -38,13 +38,16 @@ class Block(dict[str, Any]):
     """A mapping that knows where its keys and values stand: for each key in turn, line, column and end of the key and
     then of the value. They are kept compactly, because a file may have a hundred thousand."""
 
-    __slots__ = ("spots",)
+    __slots__ = ("_order", "spots")
     spots: array[int]
+    _order: dict[str, int]
 
     def spot(self, key: str) -> tuple[int, ...]:
         """Line, column and end of a key and of its value."""
-        first = 6 * list(self).index(key)
-        return tuple(self.spots[first : first + 6])
+        order: dict[str, int] = getattr(self, "_order", {})
+        if key not in order:
+            order = self._order = {name: index for index, name in enumerate(self)}
+        return tuple(self.spots[6 * order[key] : 6 * order[key] + 6])
 
 
 class Items(list[Any]):

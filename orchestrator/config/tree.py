@@ -25,6 +25,9 @@ from orchestrator.config.syntax import explain
 MAX_DEPTH = 64
 MAX_EXPANDED = 500_000
 """Values that aliases may add to a file."""
+_MOST_VALUES = 2_000_000
+_MOST_FAULTS = 1_000
+"""A file with more is no configuration; reading on would only cost time."""
 _CORE = "tag:yaml.org,2002:"
 _OPEN = object()
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -76,6 +79,8 @@ class _Builder:
         if kind is AliasEvent:
             return self._alias(event)
         self._size += 1
+        if self._size > _MOST_VALUES:
+            self._stop(event, "file-too-large", f"more than {_MOST_VALUES:,} values", "is it a jobs file?")
         if kind is ScalarEvent:
             value = self._scalar(event)
             if event.anchor is not None:
@@ -147,9 +152,10 @@ class _Builder:
                 block[key] = value
                 spots.extend(_spots(event, value_event))
         for other in merged:
-            for key in [key for key in other if key not in block]:
-                block[key] = other[key]
-                spots.extend(other.spot(key))
+            for index, (key, value) in enumerate(other.items()):
+                if key not in block:
+                    block[key] = value
+                    spots.extend(other.spots[6 * index : 6 * index + 6])
         return BROKEN if broken else block
 
     def _key(self, event: Any, opening: Any, depth: int) -> str | None:
@@ -214,6 +220,8 @@ class _Builder:
     ) -> None:
         start, stop = event.start_mark, event.end_mark
         last = start.column + end if end else stop.column if stop.line == start.line else -1
+        if len(self.faults) >= _MOST_FAULTS:
+            raise _Stop
         self.faults.append(Fault(code, message, start.line + 1, start.column + 1, last + 1, hint, warning))
 
     def _stop(self, event: Any, code: str, message: str, hint: str) -> NoReturn:

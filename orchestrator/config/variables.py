@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from orchestrator.config.model_file import SecretShape
@@ -18,19 +19,23 @@ from orchestrator.core.plan import Secret
 
 def settle_variables(variables: Mapping[str, Entry[Any]], rendering: Rendering, report: Report) -> None:
     """Render every variable after those that it mentions."""
-    needs = {name: [n for n in _mentioned(entry.value) if n in variables] for name, entry in variables.items()}
-    waiting = dict(variables)
-    while waiting:
-        ready = [name for name in waiting if not any(need in waiting for need in needs[name])]
-        if not ready:
-            break
+    needs = {name: {n for n in _mentioned(entry.value) if n in variables} for name, entry in variables.items()}
+    order = TopologicalSorter(needs)
+    try:
+        order.prepare()
+    except CycleError as error:
+        circle = error.args[1]
+        message = f"these variables need each other in a circle: {' needs '.join(reversed(circle))}"
+        place = variables[circle[0]].at()
+        report.error("variable-circle", message, place, "give one of them a value of its own")
+        for name in variables:
+            rendering.forget(name)
+        return
+    while ready := order.get_ready():
         for name in ready:
-            entry = waiting.pop(name)
+            entry = variables[name]
             rendering.variable(name, entry.value, entry.source, entry.path)
-    for name, entry in waiting.items():
-        message = f"variable `{name}` needs itself, through {', '.join(f'`{need}`' for need in needs[name])}"
-        report.error("variable-circle", message, entry.at(), "give one of them a value of its own")
-        rendering.forget(name)
+        order.done(*ready)
 
 
 def declare_secrets(

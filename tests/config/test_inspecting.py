@@ -65,7 +65,8 @@ def test_problems_of_parameters_are_at_the_parameter(load_text):
             problem("missing", "limit"),
         ),
     )
-    loaded = load_text(TEXT, inspector=fake)
+    text = TEXT.replace("  bad:", "    on_start: true\n  bad:")
+    loaded = load_text(text, inspector=fake)
     assert loaded.plan is None
     assert [(d.code, d.line, d.column) for d in loaded.diagnostics] == [
         ("missing-param", 6, 5),
@@ -74,6 +75,15 @@ def test_problems_of_parameters_are_at_the_parameter(load_text):
         ("bad-param", 6, 42),
     ]
     assert all(d.hint == "mend" for d in loaded.diagnostics)
+
+
+def test_a_job_that_nothing_starts_may_leave_parameters_to_who_enqueues_it(load_text):
+    missing = ParamProblem(job="a", kind="missing", path=("to",), message="m.f needs the parameter 'to'")
+    fake = Fake("m.f", "m.g", param_problems=(missing,))
+    assert load_text("version: 1\njobs: {a: {call: m.f}}\n", inspector=fake).ok
+    for start in ("cron: '@daily'", "on_start: true", "after: b"):
+        text = f"version: 1\njobs: {{a: {{call: m.f, {start}}}, b: {{call: m.g}}}}\n"
+        assert "missing-param" in {d.code for d in load_text(text, inspector=fake).diagnostics}
 
 
 def test_an_unknown_callable_gets_a_suggestion(load_text, only):

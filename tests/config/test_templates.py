@@ -77,6 +77,14 @@ def test_variables_may_use_variables_that_come_later(load_text):
     }
 
 
+def test_variables_that_need_each_other_are_told_once_and_named(load_text, only):
+    variables = "{a: '{{ vars.b }}', b: 'x{{ vars.a }}'}"
+    text = f"version: 1\nvars: {variables}\njobs: {{a: {{call: m.f, params: {{x: '{{{{ vars.a }}}}'}}}}}}\n"
+    found = only(load_text(text))
+    assert found.code == "variable-circle"
+    assert found.message.count("needs") == 2
+
+
 def test_a_broken_variable_is_told_once(load_text, only):
     text = "version: 1\nvars: {a: '{{ env.NOPE }}'}\njobs: {a: {call: m.f, params: {x: '{{ vars.a }}'}}}\n"
     assert only(load_text(text)).code == "missing-env"
