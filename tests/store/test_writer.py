@@ -351,8 +351,9 @@ def test_what_is_submitted_while_the_store_closes_is_answered(tmp_path: Path) ->
     async def scenario() -> None:
         here = Office(tmp_path / "orchestrator.db")
         here.start()
-        gate = threading.Event()
-        here.store.submit(lambda _: gate.wait(PATIENCE))
+        busy, gate = threading.Event(), threading.Event()
+        here.store.submit(lambda _: busy.set() or gate.wait(PATIENCE))
+        await asyncio.to_thread(busy.wait, PATIENCE)
         closing = asyncio.create_task(here.store.aclose())
         await asyncio.sleep(0)
         try:
