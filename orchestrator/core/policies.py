@@ -92,4 +92,5 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
 def _any_matches(wanted: tuple[str, ...], names: tuple[str, ...]) -> bool:
     bare = {name.rpartition(".")[2] for name in names}
-    return any(name in names or ("." not in name and name in bare) for name in wanted)
+    plain = (name.removeprefix("builtins.") for name in wanted)
+    return any(name in names or ("." not in name and name in bare) for name in plain)

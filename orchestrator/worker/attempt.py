@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import ErrorInfo, Outcome
 from orchestrator.plugins.context import Context
+from orchestrator.plugins.failures import ParamsError
 from orchestrator.worker.capture import CURRENT
 from orchestrator.worker.failures import describe, is_a
 from orchestrator.worker.interrupt import Stopped
@@ -122,7 +123,8 @@ class Attempt:
         self._error = describe(error)
         if is_a(error, "Retry"):
             self._retry_after = getattr(error, "delay", None)
-        self._give_up = is_a(error, "GiveUp")
+        # Parameters that the callable can't take today it can't take in a minute either.
+        self._give_up = is_a(error, "GiveUp") or isinstance(error, ParamsError)
         error.__traceback__ = None  # the frames hold the callable's data
 
     def report(self) -> None:
