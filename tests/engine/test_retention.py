@@ -49,7 +49,7 @@ def test_runs_beyond_the_retention_are_forgotten(
             await bench.until(lambda: len(bench.runs()) == left)
         assert [run.id for run in bench.runs()][-newer:] == newest
         with bench.view.database.reading.connect() as connection:
-            counts = [connection.exec_driver_sql(f"SELECT count(*) FROM {t}").scalar() for t in ("runs", "logs")]  # noqa: S608
+            counts = [connection.exec_driver_sql(f"SELECT count(*) FROM {t}").scalar() for t in ("runs", "logs")]
         assert counts == [left, left]
 
     asyncio.run(body())

@@ -26,7 +26,7 @@ JOURNAL = """
 def test_thousands_of_quick_and_some_slow_attempts_are_each_executed_once(bed: Any) -> None:
     bed.workers = Workers(processes=3)
     bed.plugin(JOURNAL)
-    rng = random.Random(7)  # noqa: S311
+    rng = random.Random(7)
     slow = set(rng.sample(range(5000), 25))
 
     async def story() -> None:

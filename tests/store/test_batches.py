@@ -121,7 +121,6 @@ def test_a_batch_is_one_transaction(ledger: Any) -> None:
     assert (ledger.run(run.id).state, ledger.run(run.id).progress) == (RunState.RUNNING, None)
 
 
-@pytest.mark.xfail(strict=True, reason="output: a checkpoint of None violates NOT NULL and breaks the whole batch")
 def test_a_checkpoint_of_none_forgets_what_was_saved(ledger: Any) -> None:
     owner = ledger.engine()
     run = ledger.running(owner)
@@ -131,7 +130,6 @@ def test_a_checkpoint_of_none_forgets_what_was_saved(ledger: Any) -> None:
     assert ledger.take(owner).checkpoint is None
 
 
-@pytest.mark.xfail(strict=True, reason="output: a count beyond 64 bits signed is an OverflowError of the whole batch")
 def test_progress_beyond_what_a_column_holds_does_not_break_its_batch(ledger: Any) -> None:
     owner = ledger.engine()
     run = ledger.running(owner)

@@ -120,7 +120,7 @@ def witness(tmp_path: Path) -> Witness:
 
 
 def test_what_was_acknowledged_before_a_kill_is_there_after_it(witness: Witness) -> None:
-    moments = random.Random(20260302)  # noqa: S311 - the same moments every time
+    moments = random.Random(20260302)
     for _ in range(KILLS):
         witness.watch(moments.choice([1, 2, 20, 100, 400, 1000]) + moments.randrange(40))
         witness.compare()

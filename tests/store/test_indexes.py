@@ -186,5 +186,5 @@ def test_logs_attempts_and_checkpoints_are_found_by_their_run(full: Any) -> None
 def test_the_database_itself_refuses_a_second_run_of_a_fire_or_parent(full: Any, column: str) -> None:
     connection = sqlite3.connect(full.store.database.path)
     with pytest.raises(sqlite3.IntegrityError, match=f"runs.job, runs.{column}"):
-        connection.execute(f"UPDATE runs SET job = 'same', {column} = 7 WHERE id IN (1, 2)")  # noqa: S608
+        connection.execute(f"UPDATE runs SET job = 'same', {column} = 7 WHERE id IN (1, 2)")
     connection.close()
