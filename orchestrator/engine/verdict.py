@@ -13,8 +13,10 @@ from orchestrator.executors.contract import Ended
 from orchestrator.store.claims import DEADLINE_REASON, ClaimedRun
 from orchestrator.store.endings import Ending
 
+LONGEST_PAUSE = timedelta(days=3650)
+"""However long a callable asks to wait, the instant of the next attempt must be one that a calendar has."""
 _NAMES = {
-    Outcome.TIMED_OUT: ("builtins.TimeoutError",),
+    Outcome.TIMED_OUT: ("TimeoutError",),
     Outcome.CRASHED: (),
 }
 
@@ -56,7 +58,7 @@ def _next_state(held: Held, ended: Ended, rng: random.Random | None) -> tuple[Ru
         case Outcome.RELEASED:
             return RunState.QUEUED, None, ended.reason
     failure = _failure(ended)
-    if ended.started_at is None:
+    if ended.started_at is None and ended.outcome is Outcome.FAILED:
         return RunState.FAILED, None, failure
     if refusal := _why_no_retry(held, ended):
         return RunState.FAILED, None, f"{failure} ({refusal})"
@@ -91,8 +93,15 @@ def _why_no_retry(held: Held, ended: Ended) -> str | None:
 
 def _pause(held: Held, ended: Ended, rng: random.Random | None) -> timedelta:
     if ended.retry_after is not None:
-        return timedelta(seconds=ended.retry_after)
+        return _within_reason(ended.retry_after)
     return held.job.retry.pause(held.number, rng)
+
+
+def _within_reason(seconds: float) -> timedelta:
+    """The pause that a callable asked for. It may have said any number: less than none, no number at all, for ever."""
+    if not seconds > 0:
+        return timedelta(0)
+    return timedelta(seconds=min(seconds, LONGEST_PAUSE.total_seconds()))
 
 
 def _record(held: Held, ended: Ended) -> Attempt | None:
