@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.core.runs import LogLine
 from orchestrator.store.chunks import chunked
 from orchestrator.store.states import is_running
 from orchestrator.store.tables import checkpoints, logs, runs
+
+_LARGEST = 2**63 - 1
+"""What a column of whole numbers holds."""
 
 
 class ProgressMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +47,13 @@ def mark_progress(connection: Connection, owner: int, marks: Sequence[ProgressMa
     newest = {mark.run_id: mark for mark in marks}
     if newest:
         rows = [
-            {"of_run": mark.run_id, "of_attempt": mark.attempt, "of_owner": owner, "done": mark.done, "all": mark.total}
+            {
+                "of_run": mark.run_id,
+                "of_attempt": mark.attempt,
+                "of_owner": owner,
+                "done": min(mark.done, _LARGEST),
+                "all": None if mark.total is None else min(mark.total, _LARGEST),
+            }
             for mark in newest.values()
         ]
         connection.execute(_PROGRESS, rows)
@@ -54,10 +63,12 @@ def save_checkpoints(connection: Connection, owner: int, saved: Sequence[SavedVa
     """Keep the newest checkpoint of each run; a stale attempt's is ignored, or it would undo a newer one's."""
     newest = {value.run_id: value for value in saved}
     held = _held(connection, owner, list(newest))
+    valid = [value for value in newest.values() if held.get(value.run_id) == value.attempt]
+    # Saving None means to forget: it is what a run without a checkpoint loads.
+    for chunk in chunked([value.run_id for value in valid if value.value is None]):
+        connection.execute(delete(checkpoints).where(checkpoints.c.run_id.in_(chunk)))
     rows = [
-        {"run_id": value.run_id, "value": value.value, "saved_at": now}
-        for value in newest.values()
-        if held.get(value.run_id) == value.attempt
+        {"run_id": value.run_id, "value": value.value, "saved_at": now} for value in valid if value.value is not None
     ]
     if rows:
         dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
