@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from orchestrator.core.plan import Job, Plan
+import msgspec
+
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.plan import TEMPLATE_KEY, Job, Plan
 from orchestrator.core.policies import Overlap
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.core.triggers import On
 from orchestrator.store.creation import NewRun
+
+DEEPEST = 200
+"""Levels of nesting: far fewer than Python's limit, which is reached sooner or later depending on who calls."""
+
+
+class ParamsError(OrchestratorError):
+    """Parameters asked for with a run, which no worker could be given."""
+
+    exit_code = 2
 
 
 def new_run(
@@ -24,7 +37,12 @@ def new_run(
     params: dict[str, Any] | None = None,
     skip_reason: str | None = None,
 ) -> NewRun:
-    """A run of `job`, due at its fire time (or now) plus `delay`. Given `params` replace the job's own, key by key."""
+    """A run of `job`, due at its fire time (or now) plus `delay`. Given `params` replace the job's own, key by key.
+
+    Raises `ParamsError` for `params` that can't be sent to a worker, or that would be a template there.
+    """
+    if params:
+        _check(params)
     due_at = (fire_time or now) + delay
     merged = {**job.params, **params} if params else job.params
     return NewRun(
@@ -42,6 +60,38 @@ def new_run(
         overlap=job.overlap if cause in (Cause.FIRE, Cause.AFTER, Cause.START) else Overlap.ALLOW,
         skip_reason=skip_reason or job.unusable,
     )
+
+
+def _check(params: dict[str, Any]) -> None:
+    """What is refused here would otherwise be found by an engine, again and again, when it hands the run over."""
+    if _depth(params) > DEEPEST:
+        raise ParamsError(f"the parameters can't be sent to a worker: they are nested deeper than {DEEPEST} levels")
+    try:
+        msgspec.msgpack.encode(params)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ParamsError(f"the parameters can't be sent to a worker: {error}") from None
+    if _holds_template(params):
+        raise ParamsError(f"the key {TEMPLATE_KEY!r} is reserved: only jobs.yaml may hold templates")
+
+
+def _depth(value: Any) -> int:
+    """How many levels of lists and objects there are; no more are looked at than matter."""
+    depth, level = 0, [value]
+    while level and depth <= DEEPEST:
+        level = [inner for outer in level for inner in _contents(outer) if isinstance(inner, (dict, list))]
+        depth += 1
+    return depth
+
+
+def _holds_template(value: Any) -> bool:
+    """Templates may read secrets: whoever may trigger a job may not, therefore, bring templates of their own."""
+    return (isinstance(value, dict) and TEMPLATE_KEY in value) or any(map(_holds_template, _contents(value)))
+
+
+def _contents(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def random_delay(most: timedelta) -> timedelta:
