@@ -11,6 +11,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 LONGEST_PATH = 100
@@ -42,6 +43,13 @@ class Inbox:
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         self.path.unlink(missing_ok=True)
+
+
+def remove_left(path: str) -> None:
+    """Remove the socket file of an engine that died. Only a socket: the path comes out of the shared state."""
+    with suppress(OSError):
+        if Path(path).is_socket():
+            Path(path).unlink()
 
 
 def _path(folder: Path) -> Path:

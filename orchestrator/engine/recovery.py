@@ -6,6 +6,7 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.plan import Job, Plan
 from orchestrator.core.runs import Outcome, Run
 from orchestrator.engine.events import Emit, Event
+from orchestrator.engine.inbox import remove_left
 from orchestrator.engine.newruns import Followers
 from orchestrator.engine.recorder import finished_event, with_followers
 from orchestrator.engine.verdict import Held, judge
@@ -18,6 +19,7 @@ from orchestrator.store.store import Store
 from orchestrator.store.wake import is_listening
 
 BATCH = 500
+_GONE = "its process is gone"
 
 
 class Recovery:
@@ -41,6 +43,8 @@ class Recovery:
         for instance in await self._store.read_soon(instances.living):
             if instance.id != own_id and (why := self._why_dead(instance)):
                 await self._store.submit(instances.retire, instance.id, self._clock.now())
+                if why == _GONE and instance.wake_path:
+                    remove_left(instance.wake_path)
                 fields = {"instance": instance.id, "host": instance.host, "pid": instance.pid, "reason": why}
                 self._emit(Event(name="engine.lost", at=self._clock.now(), level="warning", fields=fields))
         owners = await self._store.read_soon(instances.orphan_owners)
@@ -48,7 +52,7 @@ class Recovery:
 
     def _why_dead(self, instance: Instance) -> str | None:
         if instance.host == self._host and instance.wake_path and not is_listening(instance.wake_path):
-            return "its process is gone"
+            return _GONE
         if instance.lease_until < self._clock.now():
             return "its lease ran out"
         return None
