@@ -105,6 +105,7 @@ class _Loading:
             secrets=self.secrets,
             workers=self._workers(),
             files=(str(self.main.file), *map(str, self.files)),
+            includes=self._patterns(),
             **({"shutdown_grace": grace} if (grace := self.settings.shutdown_grace) is not None else {}),
         )
         return Loaded(plan, self.report.result(), inspection)
@@ -137,6 +138,10 @@ class _Loading:
         problems = inspection.problems if inspection is not None else ()
         failed = tuple(dict.fromkeys(problem.module for problem in problems if _failed_at_import(problem)))
         return msgspec.structs.replace(self.sources, skip=failed)
+
+    def _patterns(self) -> tuple[str, ...]:
+        written = self.include if isinstance(self.include, list) else []
+        return tuple(str(self.main.file.parent / pattern) for pattern in written if isinstance(pattern, str))
 
     def _workers(self) -> Workers:
         shape: WorkersShape | None = self.settings.workers if self.settings is not None else None

@@ -127,3 +127,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     shutdown_grace: timedelta = timedelta(seconds=30)
     files: tuple[str, ...] = ()
     """Every file that was read, absolute; a reload watches them."""
+    includes: tuple[str, ...] = ()
+    """The patterns of `include:`, absolute: where a file may appear that is to be read, too."""
