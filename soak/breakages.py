@@ -1,0 +1,145 @@
+"""Does the checker notice? Ways to break an engine, each of which must make a soak fail, and by which kind of violation."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+COMMIT_DELAY = 0.1
+"""Seconds between the lie "it is on disk" and its coming true."""
+
+
+class Breakage(NamedTuple):
+    """A mechanism taken out of the engine."""
+
+    apply: Callable[[], None]
+    """Called in the process that is to be broken, before it starts."""
+    kinds: frozenset[str]
+    """At least one of these is found."""
+    weights: dict[str, int]
+    """The faults under which it shows soon."""
+    enqueuer_too: bool = False
+    """Whether the process that asks for work is to be broken as well."""
+
+
+def _no_fence() -> None:
+    """Any ending counts, whoever holds the run by now."""
+    from sqlalchemy import Connection, select
+
+    from orchestrator.store import bulk, endings
+    from orchestrator.store.chunks import chunked
+    from orchestrator.store.tables import runs
+
+    def still_ours(connection: Connection, _owner: int, ends: Sequence[Any]) -> dict[int, tuple[int, bool]]:
+        attempts = {ending.run_id: ending.attempt for ending in ends}
+        found: set[int] = set()
+        for chunk in chunked(list(attempts)):
+            found.update(connection.execute(select(runs.c.id).where(runs.c.id.in_(chunk))).scalars())
+        return {run_id: (attempts[run_id], False) for run_id in found}
+
+    def insert_or_replace(
+        connection: Connection, table: Any, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
+    ) -> None:
+        text = bulk._insert_sql(table, columns, 1, connection.dialect)
+        connection.exec_driver_sql(text.replace("INSERT", "INSERT OR REPLACE", 1), list(rows))
+
+    endings._still_ours = still_ours  # type: ignore[assignment]
+    endings.insert_rows = insert_or_replace  # type: ignore[assignment]
+
+
+def _no_unique_fires() -> None:
+    """Nothing asks whether a fire has its run already, and no index refuses the second one."""
+    from orchestrator.store import creation, database
+
+    migrate = database.migrate
+
+    def migrate_and_drop(engine: Any) -> None:
+        migrate(engine)
+        with engine.begin() as connection:
+            for index in ("runs_fire", "runs_parent"):
+                connection.exec_driver_sql(f"DROP INDEX IF EXISTS {index}")
+
+    database.migrate = migrate_and_drop
+    creation._already_created = lambda *_: set()  # type: ignore[assignment]
+
+
+def _told_before_the_commit() -> None:
+    """Who waits for the disk is told at once, and the commit follows later."""
+    from orchestrator.store import writer
+
+    def commit(self: Any, connection: Any, group: list[Any]) -> None:
+        with connection.begin():
+            for request in group:
+                writer._perform(connection, request)
+            self._loop.call_soon_threadsafe(writer._settle, group)
+            time.sleep(COMMIT_DELAY)
+
+    writer.Writer._commit = commit  # type: ignore[method-assign]
+
+
+def _fires_forgotten() -> None:
+    """Some fires move the cursor and leave no row."""
+    from orchestrator.engine import scheduler
+
+    served = scheduler._served
+
+    def sometimes(member: Any, runs: list[Any], fire_time: Any) -> Any:
+        return served(member, [] if random.random() < 0.2 else runs, fire_time)
+
+    scheduler._served = sometimes
+
+
+def _no_recovery() -> None:
+    """Nobody looks after the runs of dead engines."""
+    from orchestrator.engine.recovery import Recovery
+
+    async def sweep(_self: Recovery, _own_id: int) -> int:
+        return 0
+
+    Recovery.sweep = sweep  # type: ignore[method-assign]
+
+
+def _no_last_attempt() -> None:
+    """A run is retried however often it failed."""
+    from orchestrator.engine import verdict
+
+    def refusal(held: Any, _ended: Any) -> str | None:
+        return None if held.number < held.job.retry.max_attempts + 2 else "enough, even so"
+
+    verdict._why_no_retry = refusal  # type: ignore[assignment]
+
+
+def _no_limits() -> None:
+    """Jobs' `concurrency` holds nobody back."""
+    from orchestrator.store import picking
+
+    picking._Room.admit = lambda *_: True  # type: ignore[method-assign,assignment]
+
+
+def _no_followers() -> None:
+    """Every other end fires nothing."""
+    from orchestrator.engine.newruns import Followers
+
+    of = Followers.of
+
+    def sometimes(self: Followers, *arguments: Any) -> Any:
+        return of(self, *arguments) if random.random() < 0.5 else ()
+
+    Followers.of = sometimes  # type: ignore[method-assign]
+
+
+_KILLS = {"kill_engine": 3, "kill_enqueuer": 3}
+BREAKAGES = {
+    "no fence": Breakage(_no_fence, frozenset({"doubled"}), {"freeze": 1}),
+    "no unique fires": Breakage(_no_unique_fires, frozenset({"doubled"}), {"kill_worker": 1}),
+    "told before the commit": Breakage(
+        _told_before_the_commit, frozenset({"lost", "doubled", "untold"}), _KILLS, enqueuer_too=True
+    ),
+    "fires forgotten": Breakage(_fires_forgotten, frozenset({"lost"}), {"kill_worker": 1}),
+    "no recovery": Breakage(_no_recovery, frozenset({"stuck"}), {"kill_engine": 1}),
+    "no last attempt": Breakage(_no_last_attempt, frozenset({"out of policy"}), {"kill_worker": 1}),
+    "no limits": Breakage(_no_limits, frozenset({"out of policy"}), {"kill_worker": 1}),
+    "no followers": Breakage(_no_followers, frozenset({"lost"}), {"kill_worker": 1}),
+}

@@ -1,0 +1,140 @@
+"""What goes wrong, and when? A seeded sequence of faults; the same seed gives the same sequence, as far as timing allows."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from soak.engines import Place, kill_process
+from soak.project import PARENT, Project
+
+CALM = {
+    "kill_engine": 30,
+    "kill_worker": 34,
+    "kill_enqueuer": 7,
+    "kill_stopping": 4,
+    "stop": 5,
+    "nap": 4,
+    "freeze": 2,
+    "downtime": 4,
+    "trigger": 3,
+    "reload": 3,
+    "edit": 4,
+    "spoil": 1,
+}
+"""How often each fault is drawn, beside the others."""
+KILLS = ("kill_engine", "kill_worker", "kill_enqueuer", "kill_stopping")
+SPOILED_FOR = 1.5
+
+
+@dataclass
+class Faults:
+    """Draws faults and does them. `done` counts what really happened: a drawn kill may find nobody."""
+
+    project: Project
+    places: list[Place]
+    gap: float
+    """Seconds between faults, in the mean."""
+    lease: float
+    weights: dict[str, int]
+    kill_enqueuer: Callable[[], bool]
+    done: Counter[str] = field(default_factory=Counter)
+    edition: int = 0
+    spoiled_until: float | None = None
+    triggers: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._drawn = random.Random(self.project.seed)
+        self._next_at = time.monotonic() + self.gap
+        self._due: list[tuple[float, Callable[[], None]]] = []
+
+    @property
+    def kills(self) -> int:
+        """How many processes were killed."""
+        return sum(self.done[name] for name in KILLS)
+
+    def tend(self, now: float) -> None:
+        """Do what is due."""
+        for entry in [entry for entry in self._due if entry[0] <= now]:
+            self._due.remove(entry)
+            entry[1]()
+        if self.spoiled_until is not None and now >= self.spoiled_until:
+            self.mend()
+        if now >= self._next_at:
+            self._next_at = now + max(0.05, self._drawn.expovariate(1 / self.gap))
+            self._strike()
+
+    def mend(self) -> None:
+        """Leave a valid configuration, and nothing to come."""
+        self._due.clear()
+        if self.spoiled_until is not None:
+            self.spoiled_until = None
+            self._edit()
+
+    def _strike(self) -> None:
+        name = self._drawn.choices(list(self.weights), list(self.weights.values()))[0]
+        place = self.places[self._drawn.randrange(len(self.places))]
+        amount = self._drawn.random()
+        if getattr(self, f"_{name}")(place, amount) is not False:
+            self.done[name] += 1
+
+    def _kill_engine(self, place: Place, amount: float) -> bool:
+        place.rest_until = time.monotonic() + amount
+        return place.signal(signal.SIGKILL)
+
+    def _kill_worker(self, place: Place, amount: float) -> bool:
+        workers = place.workers()
+        return bool(workers) and kill_process(workers[int(amount * len(workers))])
+
+    def _kill_enqueuer(self, _place: Place, _amount: float) -> bool:
+        return self.kill_enqueuer()
+
+    def _kill_stopping(self, place: Place, amount: float) -> bool:
+        """Killed while it stops gracefully."""
+        stopping = place.signal(signal.SIGTERM)
+        self._due.append((time.monotonic() + amount / 2, lambda: place.signal(signal.SIGKILL) and None))
+        return stopping
+
+    def _stop(self, place: Place, _amount: float) -> bool:
+        return place.signal(signal.SIGTERM)
+
+    def _nap(self, place: Place, amount: float) -> bool:
+        return place.freeze(0.2 + amount * self.lease / 2)
+
+    def _freeze(self, place: Place, amount: float) -> bool:
+        """Still for so long that others take the engine for dead, while its workers go on."""
+        return place.freeze(self.lease * (1.3 + 0.5 * amount) + 1)
+
+    def _downtime(self, _place: Place, amount: float) -> None:
+        """No engine at all for a while: fires are missed."""
+        for place in self.places:
+            place.signal(signal.SIGKILL)
+            place.rest_until = time.monotonic() + 1 + amount * 8
+
+    def _trigger(self, _place: Place, _amount: float) -> bool:
+        command = [sys.executable, "-P", "-m", "orchestrator", "trigger", PARENT, "--json"]
+        if self.spoiled_until is not None:
+            return False
+        started = subprocess.Popen(
+            command, cwd=self.project.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.triggers.append(started)
+        return True
+
+    def _reload(self, place: Place, _amount: float) -> bool:
+        # An engine that isn't listening yet would be ended by it, as any process would.
+        return place.working and place.signal(signal.SIGHUP)
+
+    def _edit(self, _place: Place | None = None, _amount: float = 0.0) -> None:
+        self.edition += 1
+        self.project.write_jobs(edition=self.edition)
+
+    def _spoil(self, _place: Place, _amount: float) -> None:
+        self.project.spoil_jobs()
+        self.spoiled_until = time.monotonic() + SPOILED_FOR

@@ -1,0 +1,122 @@
+"""What do the engines of a soak work on? A temporary project: its jobs, its plugin, and where everybody leaves traces."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from orchestrator.core.plan import Plan
+
+BULK_JOBS = 40
+"""Bulk runs are spread over so many jobs that retention by count prunes none of them within the hour."""
+FLAVOURS = ("looping", "threaded", "looping", "plain", "looping", "threaded")
+PARENT = "bulk-00"
+FOLLOWER = "follower"
+_HEAD = """\
+version: 1
+workers: {processes: 2}
+shutdown_grace: 5s
+defaults:
+  timeout: 30s
+  grace: 1s
+  retry: {max_attempts: 6, delay: 50ms, max_delay: 400ms}
+jobs:
+"""
+TICKS = {
+    "tick-skip": "call: work.plain, overlap: skip, catch_up: last",
+    "tick-queue": "call: work.looping, overlap: queue, catch_up: all",
+    "tick-allow": "call: work.threaded, overlap: allow, catch_up: skip",
+    "tick-once": "call: work.plain, overlap: allow, catch_up: last, at_most_once: true",
+}
+"""Jobs that fire every second: each overlap and each catch-up policy."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder in which engines work."""
+
+    folder: Path
+    seed: int
+
+    @property
+    def database(self) -> Path:
+        """The state."""
+        return self.folder / "var" / "orchestrator.db"
+
+    @property
+    def journal(self) -> Path:
+        """What the callables say they did."""
+        return self.folder / "journal.log"
+
+    @property
+    def acknowledged(self) -> Path:
+        """The ids of runs of which somebody was told that they are accepted."""
+        return self.folder / "acknowledged.log"
+
+    def make(self) -> Plan:
+        """Write it, and give its plan. Raises `RuntimeError` if it isn't valid."""
+        plugins = self.folder / "plugins"
+        plugins.mkdir(parents=True)
+        plugins.joinpath("work.py").write_text(Path(__file__).with_name("callables.py").read_text("utf-8"), "utf-8")
+        self.write_jobs()
+        self.journal.touch()
+        self.acknowledged.touch()
+        return self.compile()
+
+    def write_jobs(self, *, firing: bool = True, edition: int = 0) -> None:
+        """Write jobs.yaml; without `firing` no job has a schedule. Editions differ, and mean the same."""
+        text = _HEAD + "".join(f"  {line}\n" for line in self._jobs(firing=firing, edition=edition))
+        draft = self.folder / "jobs.yaml.new"
+        draft.write_text(text, "utf-8")
+        draft.rename(self.folder / "jobs.yaml")
+
+    def spoil_jobs(self) -> None:
+        """Write a jobs.yaml with a mistake."""
+        self.folder.joinpath("jobs.yaml").write_text(_HEAD + "  broken: {cal: work.plain}\n", "utf-8")
+
+    def compile(self) -> Plan:
+        """The plan that an engine works by; also written to `plan.bin`, for who has no time to read YAML."""
+        code = (
+            "import sys, msgspec; from pathlib import Path; from orchestrator.cli.compile import load_project\n"
+            "compiled = load_project(Path('jobs.yaml'))\n"
+            "assert compiled.ok, compiled.diagnostics\n"
+            "Path('plan.bin').write_bytes(msgspec.msgpack.encode(compiled.plan))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code], cwd=self.folder, capture_output=True, encoding="utf-8", check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"the project of the soak is not valid: {done.stderr}")
+        return self.plan()
+
+    def plan(self) -> Plan:
+        """The plan as `compile` left it."""
+        return msgspec.msgpack.decode(self.folder.joinpath("plan.bin").read_bytes(), type=Plan)
+
+    def _jobs(self, *, firing: bool, edition: int) -> list[str]:
+        common = f"seed: {self.seed}"
+        lines = [
+            f"bulk-{number:02}: {{call: work.{FLAVOURS[number % len(FLAVOURS)]}, "
+            f"params: {{{common}, slow: 0.02, fail: 0.03}}}}"
+            for number in range(BULK_JOBS)
+        ]
+        lines += [
+            f"{FOLLOWER}: {{call: work.looping, after: {{job: {PARENT}, on: end}}, overlap: allow, "
+            f"params: {{{common}, fail: 0.05}}}}",
+            f"killer: {{call: work.plain, params: {{{common}, die: 0.4}}}}",
+            f"thread-killer: {{call: work.threaded, params: {{{common}, die: 0.2}}}}",
+            f"once: {{call: work.plain, at_most_once: true, params: {{{common}, slow: 0.2, fail: 0.1}}}}",
+            f"once-async: {{call: work.looping, at_most_once: true, params: {{{common}, slow: 0.2}}}}",
+            f"narrow: {{call: work.looping, concurrency: 1, params: {{{common}, slow: 0.1}}}}",
+            f"edited: {{call: work.plain, params: {{seed: {edition}}}}}",
+        ]
+        cron = ', cron: "* * * * * *"' if firing else ""
+        lines += [
+            f"{name}: {{{policies}{cron}, params: {{{common}, slow: 0.3, fail: 0.05}}}}"
+            for name, policies in TICKS.items()
+        ]
+        return lines

@@ -1,0 +1,160 @@
+"""How does a soak go? Start, let everything go wrong for a while, let a healthy engine finish, then look at what is left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from soak.checker import Violation, check
+from soak.draining import Drain
+from soak.engines import Place
+from soak.evidence import Evidence, gather, read_policies
+from soak.faults import CALM, Faults
+from soak.project import Project
+from soak.wrapping import ROOT, Options
+
+LOOK_EVERY = 0.03
+LEASE = 15.0
+"""Seconds; the engine's own, unless the options shorten it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to do, and how hard."""
+
+    seconds: float
+    seed: int
+    folder: Path
+    engines: int = 2
+    rate: float = 150.0
+    """Runs asked for in a second."""
+    gap: float = 2.0
+    """Seconds between faults, in the mean."""
+    weights: dict[str, int] = field(default_factory=lambda: dict(CALM))
+    options: Options = Options()
+    """How the engines differ from real ones."""
+    enqueuer_options: Options = Options()
+
+
+@dataclass(frozen=True)
+class Report:
+    """How it went."""
+
+    violations: list[Violation]
+    evidence: Evidence
+    faults: Counter[str]
+    kills: int
+    events: Counter[str]
+    seconds: float
+
+
+Say = Callable[[str], None]
+
+
+class Trial:
+    """One soak."""
+
+    def __init__(self, settings: Settings, say: Say = lambda _: None) -> None:
+        self._settings = settings
+        self._say = say
+        self._project = Project(settings.folder, settings.seed)
+        self._places = [Place(self._project, number, settings.options) for number in range(settings.engines)]
+        self._faults = Faults(
+            self._project,
+            self._places,
+            settings.gap,
+            settings.options.lease or LEASE,
+            settings.weights,
+            self._kill_enqueuer,
+        )
+        self._enqueuer: subprocess.Popen[bytes] | None = None
+        self._enqueuers = 0
+        self._drain = Drain(self._project, self._places)
+
+    def run(self) -> Report:
+        """Do it all."""
+        began = time.monotonic()
+        self._project.make()
+        policies = read_policies(self._project)
+        try:
+            self._places[0].start()
+            self._drain.until(lambda: self._places[0].working, "the first engine did not start")
+            fired_from = time.time_ns() // 1000
+            self._disturb()
+            fired_until = self._drain_all()
+        finally:
+            self._end_all()
+        failures = self._drain.failures + [failure for place in self._places for failure in place.failures]
+        evidence = gather(self._project, policies, (fired_from, fired_until), failures)
+        return Report(
+            violations=check(evidence),
+            evidence=evidence,
+            faults=self._faults.done,
+            kills=self._faults.kills,
+            events=sum((place.events for place in self._places), Counter()),
+            seconds=time.monotonic() - began,
+        )
+
+    def _disturb(self) -> None:
+        until = time.monotonic() + self._settings.seconds
+        told = time.monotonic()
+        while (now := time.monotonic()) < until:
+            self._tend_enqueuer()
+            for place in self._places:
+                place.tend(now, excused=self._faults.spoiled_until is not None)
+            self._faults.tend(now)
+            self._read_triggers()
+            if now - told >= 30:
+                told = now
+                self._say(f"{until - now:.0f} s to go, {self._faults.kills} kills")
+            time.sleep(LOOK_EVERY)
+
+    def _drain_all(self) -> int:
+        """Let healthy engines finish what was asked for; gives up to when fires are owed."""
+        self._say("no more faults: what is left must finish")
+        self._faults.mend()
+        self._kill_enqueuer()
+        return self._drain.run(self._read_triggers)
+
+    def _tend_enqueuer(self) -> None:
+        if self._enqueuer is not None and self._enqueuer.poll() is None:
+            return
+        if self._enqueuer is not None and self._enqueuer.returncode != -9:
+            self._drain.failures.append(f"the enqueuer ended with status {self._enqueuer.returncode}")
+        self._enqueuers += 1
+        seed = self._settings.seed + self._enqueuers
+        words = [str(self._settings.folder), str(seed), str(self._settings.rate)]
+        self._enqueuer = subprocess.Popen(
+            [sys.executable, "-m", "soak.enqueuer", *words, self._settings.enqueuer_options.text()], cwd=ROOT
+        )
+
+    def _kill_enqueuer(self) -> bool:
+        if self._enqueuer is None or self._enqueuer.poll() is not None:
+            return False
+        self._enqueuer.kill()
+        self._enqueuer.wait()
+        return True
+
+    def _read_triggers(self) -> bool:
+        """A run that `orchestrator trigger` printed is acknowledged. True when none is under way any more."""
+        for process in [process for process in self._faults.triggers if process.poll() is not None]:
+            self._faults.triggers.remove(process)
+            printed, _ = process.communicate()
+            if process.returncode == 0:
+                with self._project.acknowledged.open("a", encoding="ascii") as acknowledged:
+                    acknowledged.write(f"{json.loads(printed)['id']}\n")
+        return not self._faults.triggers
+
+    def _end_all(self) -> None:
+        self._kill_enqueuer()
+        for process in self._faults.triggers:
+            process.kill()
+            process.wait()
+        for place in self._places:
+            place.kill()
