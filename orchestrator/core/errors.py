@@ -32,9 +32,16 @@ class PluginError(OrchestratorError):
 
 
 class StoreError(OrchestratorError):
-    """The state database can't be opened, read or written."""
+    """The state database can't be opened, read or written.
+
+    `refused` says that this very statement is at fault, not the disk or a lock: trying it again is no use.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class NotFoundError(OrchestratorError):

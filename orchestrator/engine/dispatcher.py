@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 
 from orchestrator.core.clock import Clock
@@ -56,6 +56,8 @@ class Dispatcher:
         self.held: dict[int, Held] = {}
         self.on_unknown: Callable[[list[Ended]], None] = lambda _: None
         """Takes the ends of runs that can't be executed at all."""
+        self.on_lost: Callable[[], Awaitable[None]] = _nothing
+        """Registers the engine anew after it was taken for dead."""
         self.apply(plan)
 
     def apply(self, plan: Plan) -> None:
@@ -86,7 +88,7 @@ class Dispatcher:
         """What could start right now: new runs may be created as claimed, so far as they overtake nobody."""
         if not self._working or self._stopping:
             return None
-        return Grab(owner=self.owner, capacity=self._room(), queue_limits=self._queue_limits)
+        return Grab(owner=self.owner, now=self._clock.now(), capacity=self._room(), queue_limits=self._queue_limits)
 
     def start_created(self, new: Sequence[NewRun], created: Sequence[Created]) -> None:
         """Execute what was created as claimed; look for the rest."""
@@ -126,6 +128,9 @@ class Dispatcher:
         """One claim. True when there may be more to claim right away."""
         request = self._request()
         claimed = await self._store.submit(claim, request)
+        if claimed.lost and request.owner == self.owner:
+            await self.on_lost()
+            return True
         self._next_due = claimed.next_due
         self._waiting = claimed.waiting
         if claimed.wishes is not None:
@@ -187,6 +192,10 @@ class Dispatcher:
         if job is None:
             return f"no job {run.job!r} is declared in {self._plan.path}"
         return job.unusable
+
+
+async def _nothing() -> None:
+    return
 
 
 def _order(held: Held) -> Order:

@@ -6,12 +6,14 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Isolation
+from orchestrator.core.runs import RunState
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.inbox import Inbox
@@ -25,6 +27,7 @@ from orchestrator.executors.contract import Executor
 from orchestrator.store import instances, queries
 from orchestrator.store.alignment import align_isolation
 from orchestrator.store.claims import expire
+from orchestrator.store.creation import NewRun
 from orchestrator.store.store import Store
 
 LEASE = timedelta(seconds=15)
@@ -69,6 +72,7 @@ class Engine:
             self._dispatcher.held, followers, store, clock, emit, on_settled=self._dispatcher.settled
         )
         self._dispatcher.on_unknown = self._recorder.take_ends
+        self._dispatcher.on_lost = self._renew_lease
         self._recovery = Recovery(plan, store, followers, clock, emit, self._host)
         self._pruner = Pruner(plan, store, clock)
         tasks: dict[Task, int] = {
@@ -196,7 +200,11 @@ class Engine:
 
     async def _expire(self) -> None:
         now = self._clock.now()
-        for run_id, job in await self._store.submit(expire, now):
+
+        def followers(job: str) -> Sequence[NewRun]:
+            return self._recorder.followers.of(job, RunState.FAILED, now)
+
+        for run_id, job in await self._store.submit(expire, now, followers):
             self._say("run.failed", level="error", job=job, run_id=run_id, reason="its deadline passed")
 
     def _pause(self, jobs: frozenset[str]) -> None:

@@ -12,8 +12,8 @@ from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.newruns import Followers
 from orchestrator.engine.verdict import Held, judge
 from orchestrator.executors.contract import Ended, Notice, Output, Progress, Report, Saved
-from orchestrator.store.batches import Batch, write_batch
-from orchestrator.store.endings import Ending
+from orchestrator.store.batches import Batch, apart, write_batch
+from orchestrator.store.endings import Ending, Settled
 from orchestrator.store.output import ProgressMark, SavedValue
 from orchestrator.store.store import Store
 
@@ -105,20 +105,40 @@ class Recorder:
         return with_followers(judge(held, ended), held, self.followers, self._clock)
 
     async def _write(self, batch: Batch, ends: dict[int, Ended]) -> None:
-        while True:
-            try:
-                settled = await self._store.submit(write_batch, batch, self._clock.now())
-                break
-            except StoreError as error:
-                fields = {"error": str(error), "ends": len(batch.endings)}
-                self._emit(Event(name="recorder.delayed", at=self._clock.now(), level="error", fields=fields))
-                await asyncio.sleep(RETRY_PAUSE)
+        try:
+            settled = await self._durable(batch)
+        except StoreError as error:
+            await self._write_apart(batch, ends, error)
+            return
         for ending in batch.endings:
             held = self._held.pop(ending.run_id)
             state = settled.states.get(ending.run_id)
             self._tell(held, ends[ending.run_id], ending, state)
         restless = bool(settled.created) or any(not state.finished for state in settled.states.values())
         self._on_settled(restless=restless)
+
+    async def _durable(self, batch: Batch) -> Settled:
+        """Write a batch, however long the disk or a lock stands in the way. Raises `StoreError` if it can't ever be."""
+        while True:
+            try:
+                return await self._store.submit(write_batch, batch, self._clock.now())
+            except StoreError as error:
+                if error.refused:
+                    raise
+                fields = {"error": str(error), "ends": len(batch.endings)}
+                self._emit(Event(name="recorder.delayed", at=self._clock.now(), level="error", fields=fields))
+                await asyncio.sleep(RETRY_PAUSE)
+
+    async def _write_apart(self, batch: Batch, ends: dict[int, Ended], error: StoreError) -> None:
+        """One report that the database refuses must not take the others with it, nor stop the engine."""
+        pieces = apart(batch)
+        if len(pieces) > 1:
+            for piece in pieces:
+                await self._write(piece, ends)
+            return
+        runs = [ending.run_id for ending in batch.endings]
+        fields = {"error": str(error), "runs": runs}
+        self._emit(Event(name="recorder.refused", at=self._clock.now(), level="error", fields=fields))
 
     def _tell(self, held: Held, ended: Ended, ending: Ending, state: RunState | None) -> None:
         if state is None:

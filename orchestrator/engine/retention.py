@@ -15,6 +15,7 @@ LOOK_AT = 200
 STEPS = 40
 """Transactions in one sweep, each of which lets others go first."""
 KEEP_INSTANCES = timedelta(days=7)
+KEEP_FIRES = timedelta(minutes=5)
 REST = 60.0
 """Seconds from a round over all jobs that found nothing to the next one, at least."""
 REST_PER_JOB = 0.05
@@ -75,4 +76,9 @@ class Pruner:
 
     def _rule(self, retention: Retention) -> Rule:
         now = self._clock.now()
-        return Rule(count=retention.count, before=now - retention.age, failed_before=now - retention.failed_age)
+        return Rule(
+            count=max(1, retention.count),
+            before=now - retention.age,
+            failed_before=now - retention.failed_age,
+            served_after=now - KEEP_FIRES,
+        )

@@ -25,6 +25,12 @@ class Batch(msgspec.Struct, kw_only=True):
         return bool(self.endings or self.logs or self.progress or self.saved)
 
 
+def apart(batch: Batch) -> list[Batch]:
+    """The same in pieces, one for each end and one for all else, so that what can't be written stands alone."""
+    rest = Batch(owner=batch.owner, logs=batch.logs, progress=batch.progress, saved=batch.saved)
+    return [piece for piece in (rest, *(Batch(owner=batch.owner, endings=[e]) for e in batch.endings)) if piece]
+
+
 def write_batch(connection: Connection, batch: Batch, now: datetime) -> Settled:
     """Write a batch. What belongs to attempts that are no longer the owner's is refused, except their output."""
     append_logs(connection, batch.logs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +12,16 @@ from sqlalchemy import Connection, and_, bindparam, func, select, update
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.store.bulk import from_micros
 from orchestrator.store.chunks import chunked
+from orchestrator.store.creation import NewRun, create_runs
+from orchestrator.store.instances import is_living
 from orchestrator.store.picking import Candidate, ClaimRequest, pick
 from orchestrator.store.states import FAILED, QUEUED, is_active, is_queued, is_running, is_scheduled
 from orchestrator.store.tables import checkpoints, pauses, runs
 
 __all__ = ["ClaimRequest", "Claimed", "ClaimedRun", "Wishes", "claim", "expire"]
 
+SOME = 1000
+"""Rows that one statement changes at most, so that no other writer waits long."""
 DEADLINE_REASON = "its deadline passed before it could finish"
 
 
@@ -45,17 +50,21 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """The claimed runs, and what to know until the next claim.
 
     `waiting` says whether queued runs are left, for want of capacity or because a limit holds them back; `next_due` is
-    the instant at which the next scheduled one is due.
+    the instant at which the next scheduled one is due. `lost` says that the owner was taken for dead: it gets nothing
+    until it registers anew.
     """
 
     runs: list[ClaimedRun]
     waiting: bool
     next_due: datetime | None
     wishes: Wishes | None = None
+    lost: bool = False
 
 
 def claim(connection: Connection, request: ClaimRequest) -> Claimed:
     """Make what is due claimable, then claim by priority, oldest first, up to the capacity."""
+    if not is_living(connection, request.owner):
+        return Claimed(runs=[], waiting=False, next_due=None, lost=True)
     _promote(connection, request.now)
     paused = list(connection.execute(select(pauses.c.job)).scalars())
     picked = pick(connection, request, paused) if any(request.capacity.values()) else []
@@ -69,16 +78,26 @@ def claim(connection: Connection, request: ClaimRequest) -> Claimed:
     return Claimed(runs=claimed, waiting=waiting, next_due=next_due, wishes=wishes)
 
 
-def expire(connection: Connection, now: datetime) -> list[tuple[int, str]]:
-    """Fail what didn't start before its deadline; gives (run id, job). Served by `runs_deadline`."""
+def expire(
+    connection: Connection, now: datetime, followers: Callable[[str], Sequence[NewRun]] = lambda _: ()
+) -> list[tuple[int, str]]:
+    """Fail what didn't start before its deadline, and create the runs that follow; gives (run id, job).
+
+    Some at a time: the next call takes the rest. Served by `runs_deadline`.
+    """
     overdue = and_(runs.c.deadline_at <= now, runs.c.finished_at.is_(None), is_active, ~is_running)
+    some = select(runs.c.id).where(runs.c.deadline_at.is_not(None), overdue).limit(SOME)
     statement = (
         update(runs)
-        .where(runs.c.deadline_at.is_not(None), overdue)
+        .where(runs.c.id.in_(some))
         .values(state=FAILED, finished_at=now, reason=DEADLINE_REASON)
         .returning(runs.c.id, runs.c.job)
     )
-    return [(run_id, job) for run_id, job in connection.execute(statement)]
+    failed = [(run_id, job) for run_id, job in connection.execute(statement)]
+    following = [msgspec.structs.replace(run, parent_id=run_id) for run_id, job in failed for run in followers(job)]
+    if following:
+        create_runs(connection, following)
+    return failed
 
 
 def _cancels(connection: Connection, owner: int) -> list[tuple[int, int, str | None]]:
@@ -88,7 +107,8 @@ def _cancels(connection: Connection, owner: int) -> list[tuple[int, int, str | N
 
 
 def _promote(connection: Connection, now: datetime) -> None:
-    connection.execute(update(runs).where(is_scheduled, runs.c.due_at <= now).values(state=QUEUED))
+    due = select(runs.c.id).where(is_scheduled, runs.c.due_at <= now).order_by(runs.c.due_at).limit(SOME)
+    connection.execute(update(runs).where(runs.c.id.in_(due)).values(state=QUEUED))
 
 
 def _mark_running(connection: Connection, request: ClaimRequest, picked: list[Candidate]) -> None:
@@ -104,6 +124,7 @@ _MARK_RUNNING = (
         owner=bindparam("new_owner"),
         attempt=runs.c.attempt + 1,
         started_at=bindparam("now"),
+        reason=None,
         cancel_requested=False,
         progress_done=None,
         progress_total=None,

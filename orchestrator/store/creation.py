@@ -69,43 +69,88 @@ def create_runs(
 
     With a `grab`, runs that may start at once are created running, as their first attempt by the grab's owner.
     """
-    new_ids = _reserve_ids(connection, len(new))
-    known = _already_created(connection, new)
-    busy = _busy_jobs(connection, new, every_job=grab is not None)
-    openings = Openings(connection, grab) if grab is not None else None
-    rows: list[tuple[Any, ...]] = []
-    created: list[Created] = []
-    for run_id, run in zip(new_ids, new, strict=True):
-        if (run.job, run.fire_time) in known or (run.job, run.parent_id) in known:
-            created.append(Created(id=None, job=run.job, state=RunState.SKIPPED))
-            continue
-        state, reason = _first_state(run, busy, openings)
-        if state is not RunState.SKIPPED:
-            if run.overlap is Overlap.REPLACE and run.job in busy:
-                _replace(connection, run.job, run.created_at)
-            busy.add(run.job)
-        if run.fire_time is not None:
-            known.add((run.job, run.fire_time))
-        owner = openings.owner if openings and state is RunState.RUNNING else None
-        rows.append(_row(run_id, run, state, reason, owner))
-        created.append(Created(id=run_id, job=run.job, state=state, owner=owner))
-    insert_rows(connection, runs, _COLUMNS, rows)
+    # This locks the counter first of all: from here on creators go one after the other, in every database.
+    ids = _reserve_ids(connection, len(new))
+    batch = _Batch(connection, new, grab)
+    drafts = [_Draft(run_id, run) for run_id, run in zip(ids, new, strict=True)]
+    # Where some may start at once, the urgent ones are asked first; ids keep the order in which the runs were given.
+    for draft in sorted(drafts, key=lambda one: -one.run.priority) if grab is not None else drafts:
+        batch.decide(draft)
+    insert_rows(connection, runs, _COLUMNS, [_row(draft) for draft in drafts if not draft.known])
     if moves:
         values = [(move.job, move.trigger, micros(move.fire_time)) for move in moves]
         connection.exec_driver_sql(_move_cursor(connection.dialect), values)
-    return created
+    return [
+        Created(id=None if one.known else one.id, job=one.run.job, state=one.state, owner=one.owner) for one in drafts
+    ]
 
 
-def _first_state(run: NewRun, busy: set[str], openings: Openings | None) -> tuple[RunState, str | None]:
-    if run.skip_reason is not None:
-        return RunState.SKIPPED, run.skip_reason
-    if run.overlap is Overlap.SKIP and run.job in busy:
-        return RunState.SKIPPED, OVERLAP_REASON
-    if run.due_at > run.created_at:
-        return RunState.SCHEDULED, None
-    if openings is not None and run.job not in busy and openings.take(run.queue, run.isolation):
-        return RunState.RUNNING, None
-    return RunState.QUEUED, None
+class _Draft:
+    """A run on its way into the table. `known`: it is there already, and this is not it."""
+
+    __slots__ = ("id", "known", "owner", "reason", "run", "state")
+
+    def __init__(self, run_id: int, run: NewRun) -> None:
+        self.id = run_id
+        self.run = run
+        self.known = False
+        self.state = RunState.SKIPPED
+        self.reason: str | None = None
+        self.owner: int | None = None
+
+    def become(self, state: RunState, reason: str | None = None, owner: int | None = None) -> None:
+        self.state, self.reason, self.owner = state, reason, owner
+
+
+class _Batch:
+    """What the runs of a batch have to know of the table and of each other."""
+
+    def __init__(self, connection: Connection, new: Sequence[NewRun], grab: Grab | None) -> None:
+        self._connection = connection
+        self._known = _already_created(connection, new)
+        self._busy = _busy_jobs(connection, new, every_job=grab is not None)
+        lanes = {(run.queue, run.isolation) for run in new}
+        self._openings = Openings(connection, grab, lanes) if grab is not None else None
+        self._replaceable: dict[str, list[_Draft]] = {}
+        self._cleared: set[str] = set()
+
+    def decide(self, draft: _Draft) -> None:
+        """Give a draft the state in which it is created."""
+        run = draft.run
+        fire, parent = (run.job, run.fire_time), (run.job, run.parent_id)
+        draft.known = fire in self._known or parent in self._known
+        if draft.known:
+            return
+        self._known |= {key for key in (fire, parent) if key[1] is not None}
+        if run.skip_reason is not None:
+            draft.become(RunState.SKIPPED, run.skip_reason)
+            return
+        if run.overlap is Overlap.SKIP and run.job in self._busy:
+            draft.become(RunState.SKIPPED, OVERLAP_REASON)
+            return
+        if run.overlap is Overlap.REPLACE:
+            self._replace(draft)
+        self._begin(draft)
+        self._busy.add(run.job)
+
+    def _begin(self, draft: _Draft) -> None:
+        run, openings = draft.run, self._openings
+        if run.due_at > run.created_at:
+            draft.become(RunState.SCHEDULED)
+        elif openings is not None and run.job not in self._busy and openings.take(run.job, run.queue, run.isolation):
+            draft.become(RunState.RUNNING, owner=openings.owner)
+        else:
+            draft.become(RunState.QUEUED)
+
+    def _replace(self, draft: _Draft) -> None:
+        """Cancel what the job has in the table, and what this batch has made for it so far."""
+        job = draft.run.job
+        if job in self._busy and job not in self._cleared:
+            self._cleared.add(job)
+            _cancel_unfinished(self._connection, job, draft.run.created_at)
+        for earlier in self._replaceable.get(job, ()):
+            earlier.become(RunState.CANCELLED, REPLACED_REASON)
+        self._replaceable[job] = [draft]
 
 
 _COLUMNS = (
@@ -115,13 +160,15 @@ _COLUMNS = (
 )
 
 
-def _row(run_id: int, run: NewRun, state: RunState, reason: str | None, owner: int | None) -> tuple[Any, ...]:
+def _row(draft: _Draft) -> tuple[Any, ...]:
     """A run's values in the order of `_COLUMNS`."""
+    run = draft.run
     created_at = micros(run.created_at)
+    started = draft.owner is not None
     return (
-        run_id,
+        draft.id,
         run.job,
-        state.value,
+        draft.state.value,
         run.cause.value,
         run.queue,
         run.isolation.value,
@@ -131,14 +178,14 @@ def _row(run_id: int, run: NewRun, state: RunState, reason: str | None, owner: i
         micros(run.fire_time),
         run.parent_id,
         json_text(run.params),
-        0 if owner is None else 1,
+        1 if started else 0,
         0,
         False,
         micros(run.deadline_at),
-        reason,
-        created_at if state is RunState.SKIPPED else None,
-        owner,
-        None if owner is None else created_at,
+        draft.reason,
+        created_at if draft.state.finished else None,
+        draft.owner,
+        created_at if started else None,
     )
 
 
@@ -181,7 +228,7 @@ def _busy_jobs(connection: Connection, new: Iterable[NewRun], *, every_job: bool
     return busy
 
 
-def _replace(connection: Connection, job: str, now: datetime) -> None:
+def _cancel_unfinished(connection: Connection, job: str, now: datetime) -> None:
     """Cancel what hasn't started; ask what runs to stop (its engine looks after being woken)."""
     ours = and_(runs.c.job == job, is_active)
     connection.execute(update(runs).where(ours, is_running).values(cancel_requested=True, reason=REPLACED_REASON))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -15,7 +16,6 @@ from orchestrator.store.migrations import migrate
 
 BUSY_TIMEOUT_MS = 10_000
 _PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
     # A commit is on the disk before anybody hears of it; group commit makes that affordable.
     "PRAGMA synchronous = FULL",
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
@@ -27,7 +27,7 @@ _PRAGMAS = (
 
 def sqlite_url(path: Path) -> str:
     """The URL of an SQLite file."""
-    return f"sqlite:///{path}"
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 class Database:
@@ -48,11 +48,10 @@ class Database:
         if not create and not self.path.exists():
             raise StoreError(f"no state database at {self.path}; `orchestrator run` makes it, or name one with --db")
         try:
-            if not self.path.parent.exists():
-                self.path.parent.mkdir(parents=True, mode=0o700)
+            self.path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
             if not self.path.exists():
                 self.path.touch(mode=0o600)
-            migrate(self.writing)
+            migrate(self.reading, self.writing)
         except OSError as error:
             raise StoreError(f"can't make the state database {self.path}: {error.strerror}") from error
         except DBAPIError as error:
@@ -78,3 +77,18 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # transactions are ours: the driver must not begin any of its own
     for pragma in _PRAGMAS:
         connection.execute(pragma)
+    _use_wal(connection)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log: while another process makes the file, SQLite refuses that without waiting."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

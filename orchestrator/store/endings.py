@@ -49,6 +49,8 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
 def settle(connection: Connection, owner: int, endings: Sequence[Ending], now: datetime) -> Settled:
     """Write endings; those of attempts that are no longer this owner's are refused and absent from the result."""
+    # A second end of the same attempt is as stale as one that comes later.
+    endings = list({ending.run_id: ending for ending in reversed(endings)}.values())[::-1]
     ours = _still_ours(connection, owner, endings)
     valid = [_obeying_cancel(ending, ours[ending.run_id][1]) for ending in endings if _matches(ours, ending)]
     if not valid:

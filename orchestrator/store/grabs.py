@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from orchestrator.core.policies import Isolation
+from orchestrator.store.instances import is_living
 from orchestrator.store.picking import NO_LIMIT
-from orchestrator.store.states import is_queued, is_running
-from orchestrator.store.tables import runs
+from orchestrator.store.states import is_queued, is_running, is_scheduled
+from orchestrator.store.tables import pauses, runs
 
 
 class Grab(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine could execute right now: it becomes the owner of new runs, so far as that overtakes nobody."""
 
     owner: int
+    now: datetime
     capacity: Mapping[Isolation, int]
     queue_limits: Mapping[str, int]
 
@@ -24,35 +27,42 @@ class Grab(msgspec.Struct, frozen=True, kw_only=True):
 class Openings:
     """What is left of a grab while runs are created."""
 
-    def __init__(self, connection: Connection, grab: Grab) -> None:
+    def __init__(self, connection: Connection, grab: Grab, lanes: Iterable[tuple[str, Isolation]]) -> None:
+        """`lanes` are the queues of the new runs, each with the kind of worker."""
         self._connection = connection
-        self._capacity = dict(grab.capacity)
+        self._capacity = dict(grab.capacity) if is_living(connection, grab.owner) else {}
         self._limits = grab.queue_limits
-        self._rooms: dict[tuple[str, Isolation], int] = {}
+        self._now = grab.now
+        self._paused = set(connection.execute(select(pauses.c.job)).scalars()) if self._capacity else set()
+        self._open = {lane for lane in lanes if self._capacity and not self._overtakes(*lane)}
+        self._left: dict[str, int] = {}
         self.owner = grab.owner
 
-    def take(self, queue: str, isolation: Isolation) -> bool:
-        """Whether one more run of this queue may start now; if so, it is counted."""
-        room = self._rooms.get((queue, isolation))
-        if room is None:
-            room = self._room(queue, isolation)
-        if room <= 0 or self._capacity.get(isolation, 0) <= 0:
-            self._rooms[queue, isolation] = 0
+    def take(self, job: str, queue: str, isolation: Isolation) -> bool:
+        """Whether a run of this job may start now; if so, it is counted."""
+        if (queue, isolation) not in self._open or self._capacity.get(isolation, 0) <= 0 or job in self._paused:
             return False
-        self._rooms[queue, isolation] = room - 1
+        if queue not in self._left:
+            self._left[queue] = self._room(queue)
+        if self._left[queue] <= 0:
+            return False
+        self._left[queue] -= 1
         self._capacity[isolation] -= 1
         return True
 
-    def _room(self, queue: str, isolation: Isolation) -> int:
-        """None while older runs of the queue wait; then what its limit leaves. Served by `runs_claimable`."""
-        waiting = select(runs.c.id).where(is_queued, runs.c.queue == queue, runs.c.isolation == isolation.value)
-        if self._connection.execute(waiting.limit(1)).first() is not None:
-            return 0
+    def _room(self, queue: str) -> int:
+        """What a queue's limit leaves."""
         limit = self._limits.get(queue)
         if limit is None:
             return NO_LIMIT
-        # A limited queue is shared by all isolations: only one of them may use up what is left here.
-        if any(name == queue for name, _ in self._rooms):
-            return 0
         running = select(func.count()).select_from(runs).where(is_running, runs.c.queue == queue)
         return limit - int(self._connection.execute(running).scalar_one())
+
+    def _overtakes(self, queue: str, isolation: Isolation) -> bool:
+        """Whether runs of the queue wait, or are due and not claimable yet. Served by the indexes of those states."""
+        ours = and_(runs.c.queue == queue, runs.c.isolation == isolation.value)
+        due = and_(is_scheduled, runs.c.due_at <= self._now)
+        return any(
+            self._connection.execute(select(runs.c.id).where(waiting, ours).limit(1)).first() is not None
+            for waiting in (is_queued, due)
+        )

@@ -85,6 +85,12 @@ def retire(connection: Connection, instance_id: int, now: datetime) -> None:
     )
 
 
+def is_living(connection: Connection, instance_id: int) -> bool:
+    """Whether an engine is not known to have stopped: one that was taken for dead may start nothing more."""
+    alive = select(instances.c.id).where(instances.c.id == instance_id, instances.c.stopped_at.is_(None))
+    return connection.execute(alive).first() is not None
+
+
 def living(connection: Connection) -> list[Instance]:
     """Engines that haven't stopped as far as the store knows; some may be dead."""
     rows = connection.execute(select(instances).where(instances.c.stopped_at.is_(None)).order_by(instances.c.id))

@@ -15,6 +15,8 @@ from orchestrator.store.states import is_queued, is_running, is_scheduled
 from orchestrator.store.tables import runs
 
 NO_LIMIT = 2**31
+LOOK_AT = 100
+"""Candidates looked at together, at least: jobs at their limit may stand in front, one run of each."""
 
 
 class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +133,7 @@ def _take(
     picked: list[Candidate] = []
     barred = list(paused)
     while (missing := wanted - len(picked)) > 0:
-        rest = lane.limit(missing)
+        rest = lane.limit(max(missing, LOOK_AT))
         if barred:
             rest = rest.where(runs.c.job.not_in(barred))
         if picked:
@@ -139,11 +141,13 @@ def _take(
         candidates = _fetch(connection, rest)
         refused = set()
         for row in candidates:
+            if len(picked) == wanted:
+                return picked
             if room.admit(row.job):
                 picked.append(row)
             else:
                 refused.add(row.job)
-        if len(candidates) < missing or not refused:
+        if len(candidates) < max(missing, LOOK_AT) or not refused:
             break
         # Jobs at their limit stood in front: look past them. Barring every such job from the start would cost more.
         barred += refused

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection, delete, select
 
 from orchestrator.core.runs import ACTIVE, RunState
+from orchestrator.store.states import is_running
 from orchestrator.store.tables import attempts, checkpoints, instances, logs, runs
 
 _ACTIVE = frozenset(state.value for state in ACTIVE)
@@ -21,6 +22,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     before: datetime
     failed_before: datetime
+    served_after: datetime
+    """Later fire times keep their rows: those tell an engine that fell behind that they were served."""
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +40,7 @@ def prune(connection: Connection, job: str, rule: Rule, after_id: int, limit: in
     """
     boundary = _boundary(connection, job, rule.count)
     statement = (
-        select(runs.c.id, runs.c.state, runs.c.finished_at)
+        select(runs.c.id, runs.c.state, runs.c.finished_at, runs.c.fire_time)
         .where(runs.c.job == job, runs.c.id > after_id)
         .order_by(runs.c.id)
         .limit(limit)
@@ -61,7 +64,7 @@ def delete_runs(connection: Connection, run_ids: Sequence[int]) -> None:
 
 def prune_instances(connection: Connection, before: datetime) -> int:
     """Forget engines that stopped long ago."""
-    owners = select(runs.c.owner).where(runs.c.owner.is_not(None))
+    owners = select(runs.c.owner).where(is_running)
     gone = delete(instances).where(instances.c.stopped_at < before, instances.c.id.not_in(owners))
     return int(connection.execute(gone).rowcount)
 
@@ -76,12 +79,15 @@ class _Seen(NamedTuple):
     id: int
     state: str
     finished_at: datetime | None
+    fire_time: datetime | None
 
 
 def _is_forgotten(row: _Seen, rule: Rule, boundary: int) -> bool:
     if row.state in _ACTIVE or row.finished_at is None:
         return False
     limit = rule.failed_before if row.state == RunState.FAILED.value else rule.before
+    if row.fire_time is not None and row.fire_time > rule.served_after:
+        return False
     return row.id <= boundary or row.finished_at < limit
 
 

@@ -40,7 +40,7 @@ def list_runs(connection: Connection, wanted: RunFilter) -> list[Run]:
         statement = statement.where(runs.c.created_at >= wanted.since)
     if wanted.until:
         statement = statement.where(runs.c.created_at < wanted.until)
-    if wanted.before_id:
+    if wanted.before_id is not None:
         statement = statement.where(runs.c.id < wanted.before_id)
     return [_run(row) for row in connection.execute(statement).mappings()]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from orchestrator.core.errors import StoreError
 from orchestrator.store.database import Database
@@ -72,5 +72,5 @@ def _guarded(
     try:
         with begin() as connection:  # type: ignore[attr-defined]
             return work(connection, *args, **kwargs)
-    except OperationalError as error:
+    except DBAPIError as error:
         raise StoreError(f"the state database can't be used: {error.orig}") from error

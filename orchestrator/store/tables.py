@@ -97,11 +97,12 @@ _partial(
     runs.c.priority.desc(),
     runs.c.due_at,
     runs.c.id,
+    runs.c.job,  # a backlog of jobs that may not start is passed over without reading its rows
     where=_state == RunState.QUEUED.value,
 )
 _partial("runs_scheduled", runs.c.due_at, where=_state == RunState.SCHEDULED.value)
 _partial("runs_running", runs.c.owner, runs.c.queue, runs.c.job, where=_state == RunState.RUNNING.value)
-_partial("runs_active", runs.c.job, where=_state.in_(sorted(state.value for state in ACTIVE)))
+_partial("runs_active", runs.c.job, runs.c.state, where=_state.in_(sorted(state.value for state in ACTIVE)))
 _partial("runs_deadline", runs.c.deadline_at, where=and_(runs.c.deadline_at.is_not(None), runs.c.finished_at.is_(None)))
 _partial("runs_fire", runs.c.job, runs.c.fire_time, where=runs.c.fire_time.is_not(None), unique=True)
 _partial("runs_parent", runs.c.job, runs.c.parent_id, where=runs.c.parent_id.is_not(None), unique=True)
@@ -175,6 +176,7 @@ instances = Table(
     Column("plan_path", Text, nullable=False),
     Column("config_at", Instant, nullable=False),
     Column("config_error", Text),
+    sqlite_autoincrement=True,  # an id that once owned runs is never given to another engine
 )
 
 counters = Table(

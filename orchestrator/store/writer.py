@@ -67,6 +67,8 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._on_trouble = on_trouble
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = ""
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -74,24 +76,42 @@ class Writer:
         """Have `operation` run in the next group; its result arrives once the group is on disk.
 
         An operation may run more than once, each time after a full rollback: it must touch nothing but the connection.
+        What goes wrong with the database itself arrives as `StoreError`; so does anything once the writer has ended.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._requests.put(_Request(operation, future))
+        with self._closing:
+            if self._closed:
+                raise StoreError(self._closed)
+            self._requests.put(_Request(operation, future))
         return future
 
     async def close(self) -> None:
         """Write what was submitted, then end the thread."""
-        self._requests.put(None)
+        with self._closing:
+            self._closed = self._closed or "the store is closed"
+            self._requests.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _work(self) -> None:
-        connection = self._database.writing.connect()
+        group: list[_Request] = []
         try:
-            while group := self._gather():
-                self._commit(connection, group)
-                self._loop.call_soon_threadsafe(_settle, group)
-        finally:
-            connection.close()
+            with self._database.writing.connect() as connection:
+                while group := self._gather():
+                    self._commit(connection, group)
+                    self._loop.call_soon_threadsafe(_settle, group)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting for this thread
+            self._abandon(group, f"the store's writer has ended: {error}")
+
+    def _abandon(self, group: list[_Request], why: str) -> None:
+        """Answer everybody who waits, and refuse whoever comes."""
+        with self._closing:
+            self._closed = why
+            while not self._requests.empty():
+                if (request := self._requests.get()) is not None:
+                    group.append(request)
+        for request in group:
+            request.error = StoreError(why)
+        self._loop.call_soon_threadsafe(_settle, group)
 
     def _gather(self) -> list[_Request]:
         group: list[_Request] = []
@@ -113,14 +133,24 @@ class Writer:
                         _perform(connection, request)
             except DBAPIError as error:
                 if pause is None:
-                    failure = StoreError(f"the state database refuses to be written: {error.orig}")
-                    for request in group:
-                        request.error = failure
+                    self._refuse(connection, group, error)
                     return
                 self._on_trouble(str(error.orig))
                 time.sleep(pause)
             else:
                 return
+
+    def _refuse(self, connection: Connection, group: list[_Request], error: DBAPIError) -> None:
+        """One that is too large for a full disk must not take its neighbours with it: try each by itself, once."""
+        if len(group) == 1:
+            group[0].error = StoreError(f"the state database refuses to be written: {error.orig}")
+            return
+        for request in group:
+            try:
+                with connection.begin():
+                    _perform(connection, request)
+            except DBAPIError as alone:
+                self._refuse(connection, [request], alone)
 
 
 def _perform(connection: Connection, request: _Request) -> None:
@@ -131,7 +161,8 @@ def _perform(connection: Connection, request: _Request) -> None:
     except DBAPIError as error:
         if _is_environment(error):
             raise
-        request.error = error
+        request.error = StoreError(f"the state database can't be used: {error.orig}", refused=True)
+        request.error.__cause__ = error
         connection.exec_driver_sql("ROLLBACK TO operation")
     except Exception as error:  # noqa: BLE001 - it is the caller's to handle, on the caller's side
         request.error = error

@@ -164,7 +164,6 @@ def test_a_job_without_concurrency_never_starts(ledger: Any) -> None:
     assert ids(ledger.claim(ledger.engine(), **room)) == [other]
 
 
-@pytest.mark.xfail(strict=True, reason="claims._pick_from: with little room, one statement for every full job in front")
 def test_many_full_jobs_in_front_are_passed_over_in_few_statements(ledger: Any) -> None:
     owner = ledger.engine()
     names = [f"job-{n}" for n in range(300)]
@@ -313,7 +312,6 @@ def test_wishes_are_told_to_who_listens(ledger: Any) -> None:
     assert [(run_id, attempt) for run_id, attempt, _ in wishes.cancels] == [(mine.id, 1)]
 
 
-@pytest.mark.xfail(strict=True, reason="claims: the reason of the last attempt stays on the running row")
 def test_a_wish_to_cancel_does_not_carry_the_failure_of_an_earlier_attempt(ledger: Any) -> None:
     owner = ledger.engine()
     run = ledger.running(owner)
@@ -325,7 +323,6 @@ def test_a_wish_to_cancel_does_not_carry_the_failure_of_an_earlier_attempt(ledge
     assert "boom" not in (reason or "")
 
 
-@pytest.mark.xfail(strict=True, reason="claims: nothing checks that the owner still has its lease")
 def test_an_engine_that_was_taken_for_dead_claims_nothing(ledger: Any) -> None:
     owner = ledger.engine()
     ledger.queued()

@@ -122,7 +122,6 @@ def test_a_fire_that_another_engine_created_replaces_nothing(ledger: Any) -> Non
     assert ledger.run(run_id).state is RunState.QUEUED
 
 
-@pytest.mark.xfail(strict=True, reason="creation: _replace sees only rows that are inserted already, not its own batch")
 def test_of_several_fires_in_one_batch_overlap_replace_keeps_the_last(ledger: Any) -> None:
     fires = [ledger.new(overlap=Overlap.REPLACE, fire_time=ledger.at(seconds=s)) for s in range(3)]
     ids = [created.id for created in ledger.create(*fires)]
@@ -181,7 +180,6 @@ def test_a_parent_has_one_run_of_each_follower(ledger: Any) -> None:
     assert (first.id is None, same.id, other.id is None) == (False, None, False)
 
 
-@pytest.mark.xfail(strict=True, reason="creation: (job, parent) of a batch's own rows is not remembered in `known`")
 def test_the_same_parent_twice_in_a_batch_gives_one_run(ledger: Any) -> None:
     parent = ledger.queued("parent")
     first, second = ledger.create(*[ledger.new("child", parent_id=parent)] * 2)

@@ -113,7 +113,6 @@ def test_an_ending_counts_once(ledger: Any) -> None:
     assert ledger.attempts(run.id) == [(1, 1, Outcome.SUCCEEDED)]
 
 
-@pytest.mark.xfail(strict=True, reason="endings: a run that ends twice in one batch breaks the whole batch")
 def test_the_same_attempt_twice_in_a_batch_ends_as_it_did_first(ledger: Any) -> None:
     owner = ledger.engine()
     run = ledger.running(owner)
@@ -180,7 +179,6 @@ def test_followers_wait_for_the_last_attempt(ledger: Any) -> None:
     assert ledger.end(run, owner, RunState.QUEUED, followers=(ledger.new("child"),)).created == []
 
 
-@pytest.mark.xfail(strict=True, reason="creation: (job, parent) of a batch's own rows is not remembered in `known`")
 def test_a_job_that_follows_both_the_success_and_the_end_of_another_follows_once(ledger: Any) -> None:
     owner = ledger.engine()
     run = ledger.running(owner)

@@ -194,7 +194,8 @@ class RunsLive(RuleBasedStateMachine):
         )
 
     def _create(self, new: list[NewRun], owner: int | None = None, room: int = 0) -> None:
-        grab = Grab(owner=owner, capacity={Isolation.PROCESS: room}, queue_limits=QUEUE_LIMITS) if owner else None
+        capacity = {Isolation.PROCESS: room}
+        grab = Grab(owner=owner, now=self.now, capacity=capacity, queue_limits=QUEUE_LIMITS) if owner else None
         created = self.store.write(creation.create_runs, new, (), grab)
         lines = {QUEUE_OF[life.job] for life in self.runs.values() if life.state is S.QUEUED}
         for run, made in zip(new, created, strict=True):

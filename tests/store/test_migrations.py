@@ -41,7 +41,6 @@ for url in sys.stdin:
 BUSY = "database._configure: SQLite doesn't wait for a lock when it switches to WAL; the switch must be tried again"
 
 
-@pytest.mark.xfail(strict=True, reason=BUSY)
 def test_opening_a_database_that_another_process_is_making_waits_for_it(tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "orchestrator.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
@@ -54,7 +53,6 @@ def test_opening_a_database_that_another_process_is_making_waits_for_it(tmp_path
         other.close()
 
 
-@pytest.mark.xfail(strict=False, reason=f"now and then, until it is mended: {BUSY}")
 def test_processes_that_open_a_new_database_at_the_same_time_all_succeed(tmp_path: Path) -> None:
     openers = [
         subprocess.Popen([sys.executable, "-c", OPENER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -128,7 +126,6 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(ledger: Any) ->
     connection.close()
 
 
-@pytest.mark.xfail(strict=True, reason="migrations: Alembic's CommandError for an unknown revision is not a StoreError")
 def test_a_database_of_an_unknown_revision_is_refused(ledger: Any) -> None:
     ledger.store.close()
     _set_revision(ledger.store.database.path, "0000beef")
@@ -151,7 +148,7 @@ def test_opening_again_changes_nothing(ledger: Any) -> None:
 
 
 def test_a_migration_that_fails_leaves_no_half_made_tables(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(connection: Any) -> None:
+    def fail(connection: Any, _current: str | None) -> None:
         connection.exec_driver_sql("CREATE TABLE runs (id INTEGER)")
         raise RuntimeError("killed")
 

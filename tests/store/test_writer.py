@@ -346,7 +346,6 @@ def test_reading_off_the_loop_sees_what_was_answered(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.xfail(strict=True, reason="writer: what is submitted while it closes is never answered")
 def test_what_is_submitted_while_the_store_closes_is_answered(tmp_path: Path) -> None:
     async def scenario() -> None:
         here = Office(tmp_path / "orchestrator.db")
@@ -369,9 +368,6 @@ def test_what_is_submitted_while_the_store_closes_is_answered(tmp_path: Path) ->
     asyncio.run(scenario())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="writer: an error outside of an operation ends the thread, and callers wait for ever"
-)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("trouble", ["it can't connect", "who is told of trouble fails"])
 def test_a_writer_that_can_not_go_on_leaves_nobody_waiting(
@@ -399,7 +395,6 @@ def test_a_writer_that_can_not_go_on_leaves_nobody_waiting(
     asyncio.run(scenario())
 
 
-@pytest.mark.xfail(strict=True, reason="writer: SQLAlchemy's own errors reach callers, who catch StoreError")
 def test_a_damaged_database_is_a_store_error_to_who_submits(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with office(tmp_path) as here:

@@ -10,9 +10,12 @@ HEAD = "0001"
 """The newest revision in `versions/`; a database that is there already is opened without importing Alembic."""
 
 
-def migrate(engine: Engine) -> None:
-    """Apply the missing revisions. Raises `StoreError` for a database made by a newer version of this package."""
-    with engine.begin() as connection:
+def migrate(reading: Engine, writing: Engine) -> None:
+    """Apply the missing revisions. Raises `StoreError` for a database that this version of the package can't use."""
+    with reading.connect() as connection:
+        if _revision(connection) == HEAD:
+            return  # the common case takes no lock, so a command that only reads waits for no writer
+    with writing.begin() as connection:
         # The transaction holds the write lock, so of several processes one migrates and the others find it done.
         current = _revision(connection)
         if current == HEAD:
@@ -22,7 +25,7 @@ def migrate(engine: Engine) -> None:
                 f"the database is at revision {current}, newer than this version of orchestrator knows ({HEAD}); "
                 "upgrade orchestrator, or use another database with --db"
             )
-        _upgrade(connection)
+        _upgrade(connection, current)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -31,11 +34,15 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, current: str | None) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", "orchestrator.store:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreError(f"the database is at revision {current}, which no version of orchestrator made") from error

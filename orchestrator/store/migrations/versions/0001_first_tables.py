@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("config_at", sa.BigInteger(), nullable=False),
         sa.Column("config_error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "logs",
@@ -115,12 +116,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
-        "runs_active", "runs", ["job"], unique=False, **_where("state IN ('queued', 'running', 'scheduled', 'waiting')")
+        "runs_active", "runs", ["job", "state"], unique=False, **_where("state IN ('queued', 'running', 'scheduled', 'waiting')")
     )
     op.create_index(
         "runs_claimable",
         "runs",
-        ["queue", "isolation", sa.literal_column("priority DESC"), "due_at", "id"],
+        ["queue", "isolation", sa.literal_column("priority DESC"), "due_at", "id", "job"],
         unique=False,
         **_where("state = 'queued'"),
     )
