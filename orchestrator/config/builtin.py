@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.core.plan import Job, Plan, Workers
+from orchestrator.core.plan import Job, Plan, Retention, Workers
 from orchestrator.core.policies import Retry
 from orchestrator.core.units import format_duration, format_size
 
@@ -19,6 +19,7 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Job": Job,
     "Policies": Job,
     "Retry": Retry,
+    "Retention": Retention,
     "Workers": Workers,
     "File": Plan,
 }

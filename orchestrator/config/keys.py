@@ -16,7 +16,7 @@ from orchestrator.config.model_file import (
     WorkersShape,
 )
 from orchestrator.config.model_job import AfterShape, JobShape, TriggerShape
-from orchestrator.config.model_policies import Policies, RetryShape, Shape
+from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, Shape
 
 _HABITS = {
     "schedule": "cron", "crontab": "cron", "interval": "every", "function": "call", "func": "call", "task": "call",
@@ -32,6 +32,7 @@ _HABITS = {
 """What other tools call our keys."""
 _HOMES: tuple[tuple[type[Shape], str], ...] = (
     (RetryShape, "`retry`"),
+    (RetentionShape, "`retention`"),
     (WorkersShape, "`workers` at the top of the file"),
     (JobShape, "a job under `jobs`"),
     (ResourceShape, "an entry of `resources`"),

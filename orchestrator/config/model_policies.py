@@ -41,6 +41,14 @@ class RetryShape(Shape):
     give_up_on: Texts = key("These exceptions end the run at once, whatever attempts are left.")
 
 
+class RetentionShape(Shape):
+    """How much of a job's finished runs is kept, with their attempts and logs."""
+
+    age: Span = key("Runs that ended longer ago are deleted.")
+    failed_age: Span = key("Failed runs wait for a person: they are deleted after this.")
+    count: int = key("At most so many of the newest runs are kept, however young.", ge=1)
+
+
 def _retry(value: Any) -> Any:
     if value is False:
         return {"max_attempts": 1}
@@ -91,3 +99,4 @@ class Policies(Shape):
     )
     memory_limit: Size = key("An attempt whose worker process uses more memory is killed.")
     log_limit: Size = key("How much output of an attempt is kept.")
+    retention: RetentionShape = key("How long its history is kept. Keys that a job leaves out come from `defaults`.")

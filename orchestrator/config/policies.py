@@ -13,10 +13,12 @@ from orchestrator.config.model_policies import Policies
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Entry
 from orchestrator.config.source import Place, Source
+from orchestrator.core.plan import Retention
 from orchestrator.core.policies import Overlap, Retry
 from orchestrator.core.units import format_duration
 
-_MERGED = tuple(name for name in Policies.model_fields if name != "retry")
+_KEY_WISE = {"retry", "retention"}
+_MERGED = tuple(name for name in Policies.model_fields if name not in _KEY_WISE)
 
 
 class Merge:
@@ -27,7 +29,8 @@ class Merge:
         self._main = main
         self._report = report
         self._base = {name: getattr(defaults, name) for name in _MERGED if name in defaults.model_fields_set}
-        self._base_retry = _retry_keys(defaults)
+        self._base_retry = _keys_of(defaults, "retry")
+        self._base_retention = _keys_of(defaults, "retention")
 
     def policies(self, job: Entry[JobShape], *, scheduled: bool) -> dict[str, Any]:
         """The keyword arguments for the plan's `Job`. What nobody set is left to its defaults, except that a job with
@@ -37,11 +40,12 @@ class Merge:
         if scheduled and "concurrency" not in merged and merged.get("overlap") is not Overlap.ALLOW:
             merged["concurrency"] = 1
         merged["retry"] = self._retry(job)
+        merged["retention"] = Retention(**{**self._base_retention, **_keys_of(job.value, "retention")})
         self._compare_times(job, merged)
         return merged
 
     def _retry(self, job: Entry[JobShape]) -> Retry:
-        keys = {**self._base_retry, **_retry_keys(job.value)}
+        keys = {**self._base_retry, **_keys_of(job.value, "retry")}
         if not keys:
             return _BUILT_IN
         retry: Retry = msgspec.structs.replace(_BUILT_IN, **keys)
@@ -80,8 +84,9 @@ class Merge:
 _BUILT_IN = Retry()
 
 
-def _retry_keys(shape: Policies) -> dict[str, Any]:
-    if "retry" not in shape.model_fields_set:
+def _keys_of(shape: Policies, policy: str) -> dict[str, Any]:
+    if policy not in shape.model_fields_set:
         return {}
-    values = {name: getattr(shape.retry, name) for name in shape.retry.model_fields_set}
+    inner = getattr(shape, policy)
+    values = {name: getattr(inner, name) for name in inner.model_fields_set}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

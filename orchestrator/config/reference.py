@@ -41,6 +41,7 @@ _ORDER = (
     ("Job", "A job", "Each entry of `jobs`. All keys of [the policies](#policies) may be set too."),
     ("Policies", "Policies", "What `defaults` sets for every job, and a job for itself."),
     ("Retry", "retry", ""),
+    ("Retention", "retention", ""),
     ("Trigger", "triggers", ""),
     ("After", "after", ""),
     ("Queue", "A queue", "Each entry of `queues`."),
