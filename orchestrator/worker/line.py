@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from orchestrator.worker.interrupt import Interrupt
+from orchestrator.worker.masking import Mask
 from orchestrator.worker.messages import FromWorker, Noted, frame
 
 
@@ -18,6 +19,7 @@ class Line:
         self._socket = sock
         self._interrupt = interrupt
         self._lock = threading.Lock()
+        self.mask = Mask()
         self.pid = os.getpid()
 
     @property
@@ -27,7 +29,7 @@ class Line:
 
     def send(self, *messages: FromWorker) -> None:
         """Hand messages to the engine, whole and in order. A forked child's are dropped."""
-        data = frame(messages)
+        data = frame(map(self.mask.hide, messages))
         if not self.mine:
             return
         with self._interrupt.held_off(), self._lock:

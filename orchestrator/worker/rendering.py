@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.plan import TEMPLATE_KEY
+from orchestrator.worker.masking import Mask
 from orchestrator.worker.messages import Assignment, Setup
 
 
@@ -20,8 +21,9 @@ def has_template(value: Any) -> bool:
 class Renderer:
     """Renders templates with what the plan declares. Secrets are read anew each time, so a rotated one is noticed."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, mask: Mask) -> None:
         self._setup = setup
+        self._mask = mask
 
     def params(self, assignment: Assignment) -> dict[str, Any]:
         """The parameters of an attempt, with `run` and `job` known."""
@@ -43,5 +45,6 @@ class Renderer:
         from orchestrator.config import templates  # slow to import, rarely needed
 
         secrets = templates.read_secrets(self._setup.secrets, Path(self._setup.root), os.environ)
+        self._mask.learn(secrets.values())
         names = {"env": dict(os.environ), "vars": self._setup.vars, "secrets": secrets, **more}
         return templates.render(value, names)

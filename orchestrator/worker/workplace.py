@@ -39,7 +39,7 @@ class Workplace:
         self.line = Line(sock, self.interrupt)
         self.watch = Watch(self.line, sock, pipes, lambda: self.running, mark)
         self.streams = Streams((lambda: self.running) if self.alone else CURRENT.get)
-        self.renderer = Renderer(setup)
+        self.renderer = Renderer(setup, self.line.mask)
         self.resources = Resources(setup.resources, self.renderer, self._factory)
         self.memory = OwnMemory()
         self._registry: Registry | None = None
