@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -122,11 +122,8 @@ class _Batch:
         if draft.known:
             return
         self._known |= {key for key in (fire, parent) if key[1] is not None}
-        if run.skip_reason is not None:
-            draft.become(RunState.SKIPPED, run.skip_reason)
-            return
-        if run.overlap is Overlap.SKIP and run.job in self._busy:
-            draft.become(RunState.SKIPPED, OVERLAP_REASON)
+        if (reason := why_skipped(run, self._busy)) is not None:
+            draft.become(RunState.SKIPPED, reason)
             return
         if run.overlap is Overlap.REPLACE:
             self._replace(draft)
@@ -151,6 +148,13 @@ class _Batch:
         for earlier in self._replaceable.get(job, ()):
             earlier.become(RunState.CANCELLED, REPLACED_REASON)
         self._replaceable[job] = [draft]
+
+
+def why_skipped(run: NewRun, busy: Container[str]) -> str | None:
+    """Why a new run doesn't become work while the jobs in `busy` have unfinished ones; None when it does."""
+    if run.skip_reason is None and run.overlap is Overlap.SKIP and run.job in busy:
+        return OVERLAP_REASON
+    return run.skip_reason
 
 
 _COLUMNS = (
