@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ORCHESTRATOR := $(BIN)/orchestrator
 
-.PHONY: run test lint bench schema docs clean
+.PHONY: run test lint bench soak schema docs clean
 
 run: $(VENV)/.example ## Run the example jobs.yaml
 	@exec $(ORCHESTRATOR) run
@@ -20,6 +20,9 @@ lint: $(VENV)/.dev ## Check style, types and the rooms' imports
 
 bench: $(VENV)/.bench ## Measure, beside a peer
 	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.dev ## Kill, freeze and restart engines at random for SOAK=3m, then look for lost and doubled runs
+	$(BIN)/python -m soak --for $(or $(SOAK),3m) $(SOAK_ARGS)
 
 schema: $(VENV)/.dev ## Write what is generated from the models: the JSON Schema and the references
 	$(ORCHESTRATOR) schema

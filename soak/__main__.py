@@ -53,7 +53,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--gap", type=float, default=2.0, help="seconds between faults, in the mean")
     parser.add_argument("--lease", type=float, help="shorten the engines' lease to so many seconds")
     parser.add_argument("--keep", action="store_true", help="leave the project and the logs")
-    parser.add_argument("--prove", action="store_true", help="break the engine in every known way: each must be noticed")
+    parser.add_argument(
+        "--prove", action="store_true", help="break the engine in every known way: each must be noticed"
+    )
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Does the checker notice? Ways to break an engine, each of which must make a soak fail, and by which kind of violation."""
+"""Does the checker notice? Ways to break an engine, each of which must make a soak fail by a kind of violation."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ class Breakage(NamedTuple):
     """At least one of these is found."""
     weights: dict[str, int]
     """The faults under which it shows soon."""
+    slow: float = 0.02
+    """The share of the runs that take their time."""
+    drain_within: float = 60.0
+    """Seconds after which what hasn't finished counts as stuck."""
     enqueuer_too: bool = False
     """Whether the process that asks for work is to be broken as well."""
 
@@ -51,17 +55,18 @@ def _no_fence() -> None:
 
 def _no_unique_fires() -> None:
     """Nothing asks whether a fire has its run already, and no index refuses the second one."""
-    from orchestrator.store import creation, database
+    from orchestrator.store import creation
+    from orchestrator.store.database import Database
 
-    migrate = database.migrate
+    really_open = Database.open
 
-    def migrate_and_drop(engine: Any) -> None:
-        migrate(engine)
-        with engine.begin() as connection:
+    def open_and_drop(self: Database, **options: Any) -> None:
+        really_open(self, **options)
+        with self.writing.begin() as connection:
             for index in ("runs_fire", "runs_parent"):
                 connection.exec_driver_sql(f"DROP INDEX IF EXISTS {index}")
 
-    database.migrate = migrate_and_drop
+    Database.open = open_and_drop  # type: ignore[method-assign]
     creation._already_created = lambda *_: set()  # type: ignore[assignment]
 
 
@@ -132,14 +137,14 @@ def _no_followers() -> None:
 
 _KILLS = {"kill_engine": 3, "kill_enqueuer": 3}
 BREAKAGES = {
-    "no fence": Breakage(_no_fence, frozenset({"doubled"}), {"freeze": 1}),
+    "no fence": Breakage(_no_fence, frozenset({"doubled"}), {"freeze": 1}, slow=0.5),
     "no unique fires": Breakage(_no_unique_fires, frozenset({"doubled"}), {"kill_worker": 1}),
     "told before the commit": Breakage(
         _told_before_the_commit, frozenset({"lost", "doubled", "untold"}), _KILLS, enqueuer_too=True
     ),
     "fires forgotten": Breakage(_fires_forgotten, frozenset({"lost"}), {"kill_worker": 1}),
-    "no recovery": Breakage(_no_recovery, frozenset({"stuck"}), {"kill_engine": 1}),
+    "no recovery": Breakage(_no_recovery, frozenset({"stuck"}), {"kill_engine": 1}, slow=0.2, drain_within=4.0),
     "no last attempt": Breakage(_no_last_attempt, frozenset({"out of policy"}), {"kill_worker": 1}),
-    "no limits": Breakage(_no_limits, frozenset({"out of policy"}), {"kill_worker": 1}),
+    "no limits": Breakage(_no_limits, frozenset({"out of policy"}), {"kill_worker": 1}, slow=0.9),
     "no followers": Breakage(_no_followers, frozenset({"lost"}), {"kill_worker": 1}),
 }

@@ -6,10 +6,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
-from soak.engines import Place
+from soak.engines import HOPELESS, Place
 from soak.project import TICKS, Project
 
 WITHIN = 120.0
+"""Seconds for everything to finish: far more than it needs, on a machine that has other things to do."""
 LAGGING = 5_000_000
 """Microseconds that the last fire may lie behind the end: a busy machine, or an engine that had just started."""
 _ACTIVE = "state IN ('waiting', 'scheduled', 'queued', 'running')"
@@ -18,8 +19,9 @@ _ACTIVE = "state IN ('waiting', 'scheduled', 'queued', 'running')"
 class Drain:
     """The end of a soak; `failures` says what did not come true."""
 
-    def __init__(self, project: Project, places: Sequence[Place]) -> None:
+    def __init__(self, project: Project, places: Sequence[Place], within: float = WITHIN) -> None:
         self._project = project
+        self._within = within
         self._places = places
         self.failures: list[str] = []
 
@@ -38,10 +40,11 @@ class Drain:
 
     def until(self, fact: Callable[[], bool], complaint: str) -> None:
         """Wait for a fact. What doesn't come true is noted; the checker then says what it led to."""
-        deadline = time.monotonic() + WITHIN
+        deadline = time.monotonic() + self._within
         while not fact():
-            if time.monotonic() > deadline:
-                self.failures.append(f"{complaint} within {WITHIN:g} s")
+            hopeless = any(len(place.failures) >= HOPELESS for place in self._places)
+            if hopeless or time.monotonic() > deadline:
+                self.failures.append(f"{complaint} within {self._within:g} s")
                 return
             time.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""The engines under test: started, killed, frozen and stopped, each in a place that is filled again when it falls empty."""
+"""The engines under test: started, killed, frozen and stopped, each in a place that is filled again when empty."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from soak.wrapping import Options, command
 
 STOP_WITHIN = 40.0
 """Seconds for a graceful stop: `shutdown_grace`, closing, and a machine that is busy."""
+HOPELESS = 5
+"""Engines that ended unasked after which no other is started in their place."""
 _WORKER = b"orchestrator.worker"
 
 
@@ -69,7 +71,7 @@ class Place:
         if self.process is not None:
             self._note_end(self.process, excused=excused)
             self.process, self.frozen_until = None, None
-        if now >= self.rest_until:
+        if now >= self.rest_until and len(self.failures) < HOPELESS:
             self.start()
 
     def signal(self, number: signal.Signals) -> bool:

@@ -39,7 +39,7 @@ async def enqueue(project: Project, rate: float, *, seed: int, limit: int | None
         await _create(store, plan, drawn, size, journal)
         created += size
         await asyncio.sleep(size / rate)
-        while sum((await store.read_soon(queries.count_active)).values()) > MOST_WAITING:
+        while sum((await store.read_soon(queries.count_active)).values()) > MOST_WAITING:  # noqa: ASYNC110 - other processes work it off
             await asyncio.sleep(0.2)
     await store.aclose()
 

@@ -1,4 +1,4 @@
-"""What is there to judge by? The store as plain SQL reads it, the journal, and what was acknowledged; no product code."""
+"""What is there to judge by? The store as plain SQL reads it, the journal, and what was acknowledged."""
 
 from __future__ import annotations
 
@@ -76,9 +76,7 @@ def read_policies(project: Project) -> dict[str, Policy]:
     }
 
 
-def gather(
-    project: Project, policies: dict[str, Policy], fired: tuple[int, int], failures: list[str]
-) -> Evidence:
+def gather(project: Project, policies: dict[str, Policy], fired: tuple[int, int], failures: list[str]) -> Evidence:
     """Read everything. No engine may be running."""
     connection = sqlite3.connect(project.database)
     try:

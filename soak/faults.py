@@ -1,4 +1,4 @@
-"""What goes wrong, and when? A seeded sequence of faults; the same seed gives the same sequence, as far as timing allows."""
+"""What goes wrong, and when? A seeded sequence of faults: the same seed, the same sequence, as far as timing allows."""
 
 from __future__ import annotations
 
@@ -109,6 +109,8 @@ class Faults:
 
     def _freeze(self, place: Place, amount: float) -> bool:
         """Still for so long that others take the engine for dead, while its workers go on."""
+        if not all(other.working and other.frozen_until is None for other in self.places):
+            return False
         return place.freeze(self.lease * (1.3 + 0.5 * amount) + 1)
 
     def _downtime(self, _place: Place, amount: float) -> None:

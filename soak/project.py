@@ -1,4 +1,4 @@
-"""What do the engines of a soak work on? A temporary project: its jobs, its plugin, and where everybody leaves traces."""
+"""What do the engines of a soak work on? A temporary project: its jobs, its plugin, and where all leave traces."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ class Project:
 
     folder: Path
     seed: int
+    slow: float = 0.02
+    """The share of the bulk runs that take their time."""
 
     @property
     def database(self) -> Path:
@@ -99,19 +101,19 @@ class Project:
 
     def _jobs(self, *, firing: bool, edition: int) -> list[str]:
         common = f"seed: {self.seed}"
+        bulk = f"params: {{{common}, slow: {self.slow}, fail: 0.03}}"
         lines = [
-            f"bulk-{number:02}: {{call: work.{FLAVOURS[number % len(FLAVOURS)]}, "
-            f"params: {{{common}, slow: 0.02, fail: 0.03}}}}"
+            f"bulk-{number:02}: {{call: work.{FLAVOURS[number % len(FLAVOURS)]}, {bulk}}}"
             for number in range(BULK_JOBS)
         ]
+        follows = f"after: {{job: {PARENT}, on: end}}"
         lines += [
-            f"{FOLLOWER}: {{call: work.looping, after: {{job: {PARENT}, on: end}}, overlap: allow, "
-            f"params: {{{common}, fail: 0.05}}}}",
+            f"{FOLLOWER}: {{{follows}, call: work.looping, overlap: allow, params: {{{common}, fail: 0.05}}}}",
             f"killer: {{call: work.plain, params: {{{common}, die: 0.4}}}}",
             f"thread-killer: {{call: work.threaded, params: {{{common}, die: 0.2}}}}",
             f"once: {{call: work.plain, at_most_once: true, params: {{{common}, slow: 0.2, fail: 0.1}}}}",
             f"once-async: {{call: work.looping, at_most_once: true, params: {{{common}, slow: 0.2}}}}",
-            f"narrow: {{call: work.looping, concurrency: 1, params: {{{common}, slow: 0.1}}}}",
+            f"narrow: {{call: work.looping, concurrency: 1, params: {{{common}, slow: {max(0.1, self.slow)}}}}}",
             f"edited: {{call: work.plain, params: {{seed: {edition}}}}}",
         ]
         cron = ', cron: "* * * * * *"' if firing else ""

@@ -36,6 +36,8 @@ def broken_trial(name: str, folder: Path, *, seconds: float = 6.0, seed: int = 1
         seed=seed,
         folder=folder,
         gap=0.8,
+        slow=breakage.slow,
+        drain_within=breakage.drain_within,
         weights=breakage.weights,
         options=Options(lease=SHORT_LEASE, breakage=name),
         enqueuer_options=Options(breakage=name) if breakage.enqueuer_too else Options(),
@@ -44,13 +46,11 @@ def broken_trial(name: str, folder: Path, *, seconds: float = 6.0, seed: int = 1
 
 
 def deaths_at(failpoint: str, folder: Path, passings: tuple[int, ...] = PASSINGS) -> tuple[int, list[Violation]]:
-    """Engines that die at a failpoint, one after another, then a healthy one; gives how many died, and what is wrong."""
+    """Engines that die at a failpoint in turn, then a healthy one; gives how many died, and what is wrong."""
     project = Project(folder, 1)
     project.make()
     policies = read_policies(project)
-    died = sum(
-        _dies(project, Options(lease=SHORT_LEASE, failpoint=failpoint, passing=passing)) for passing in passings
-    )
+    died = sum(_dies(project, Options(lease=SHORT_LEASE, failpoint=failpoint, passing=passing)) for passing in passings)
     place = Place(project, len(passings), Options(lease=SHORT_LEASE))
     drain = Drain(project, [place])
     try:

@@ -1,4 +1,4 @@
-"""How does a soak go? Start, let everything go wrong for a while, let a healthy engine finish, then look at what is left."""
+"""How does a soak go? All goes wrong for a while, healthy engines finish the work, and the checker looks at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from soak.checker import Violation, check
-from soak.draining import Drain
+from soak.draining import WITHIN, Drain
 from soak.engines import Place
 from soak.evidence import Evidence, gather, read_policies
 from soak.faults import CALM, Faults
@@ -20,6 +20,7 @@ from soak.project import Project
 from soak.wrapping import ROOT, Options
 
 LOOK_EVERY = 0.03
+REAL = Options()
 LEASE = 15.0
 """Seconds; the engine's own, unless the options shorten it."""
 
@@ -34,12 +35,16 @@ class Settings:
     engines: int = 2
     rate: float = 150.0
     """Runs asked for in a second."""
+    slow: float = 0.02
+    """The share of them that take their time."""
     gap: float = 2.0
     """Seconds between faults, in the mean."""
     weights: dict[str, int] = field(default_factory=lambda: dict(CALM))
-    options: Options = Options()
+    drain_within: float = WITHIN
+    """Seconds after which what hasn't finished counts as stuck."""
+    options: Options = REAL
     """How the engines differ from real ones."""
-    enqueuer_options: Options = Options()
+    enqueuer_options: Options = REAL
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Trial:
     def __init__(self, settings: Settings, say: Say = lambda _: None) -> None:
         self._settings = settings
         self._say = say
-        self._project = Project(settings.folder, settings.seed)
+        self._project = Project(settings.folder, settings.seed, settings.slow)
         self._places = [Place(self._project, number, settings.options) for number in range(settings.engines)]
         self._faults = Faults(
             self._project,
@@ -75,7 +80,7 @@ class Trial:
         )
         self._enqueuer: subprocess.Popen[bytes] | None = None
         self._enqueuers = 0
-        self._drain = Drain(self._project, self._places)
+        self._drain = Drain(self._project, self._places, settings.drain_within)
 
     def run(self) -> Report:
         """Do it all."""

@@ -1,0 +1,100 @@
+"""Which simulated run starts when? Workers, queues and jobs with the limits of a plan, and who waits for them."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict, deque
+from datetime import datetime
+
+from orchestrator.core.plan import Plan
+from orchestrator.core.policies import Isolation
+from orchestrator.store.creation import NewRun
+
+WAITING, RUNNING, OVER = range(3)
+
+
+class SimulatedRun:
+    """A run of a simulation."""
+
+    __slots__ = ("new", "number", "state")
+
+    def __init__(self, number: int, new: NewRun) -> None:
+        self.number = number
+        self.new = new
+        self.state = WAITING
+
+
+class Lanes:
+    """Starts runs by priority, then by when they were due, as far as workers, queues and jobs have room."""
+
+    def __init__(self, plan: Plan) -> None:
+        workers = plan.workers
+        self._room = {
+            Isolation.PROCESS: workers.processes,
+            Isolation.ASYNC: workers.async_limit,
+            Isolation.THREAD: workers.threads,
+        }
+        self._queue_limits = {q.name: q.concurrency for q in plan.queues.values() if q.concurrency is not None}
+        self._job_limits = {j.name: j.concurrency for j in plan.jobs.values() if j.concurrency is not None}
+        self._in_queue: Counter[str] = Counter()
+        self._in_job: Counter[str] = Counter()
+        self._lines: dict[Isolation, list[tuple[int, datetime, int, SimulatedRun]]] = {kind: [] for kind in Isolation}
+        # Who stands before a limit waits there, so that a place that falls free costs one look and not one for each.
+        self._at_job: defaultdict[str, deque[SimulatedRun]] = defaultdict(deque)
+        self._at_queue: defaultdict[str, deque[SimulatedRun]] = defaultdict(deque)
+        self.depths: Counter[str] = Counter()
+        """How many runs wait in each queue."""
+
+    def put(self, run: SimulatedRun) -> None:
+        """A run is due."""
+        self.depths[run.new.queue] += 1
+        self._line_up(run)
+
+    def withdraw(self, run: SimulatedRun) -> None:
+        """A waiting run is cancelled."""
+        run.state = OVER
+        self.depths[run.new.queue] -= 1
+
+    def leave(self, run: SimulatedRun) -> None:
+        """A running one has ended."""
+        run.state = OVER
+        new = run.new
+        self._room[new.isolation] += 1
+        self._in_queue[new.queue] -= 1
+        self._in_job[new.job] -= 1
+        for waiting in (self._at_job.get(new.job), self._at_queue.get(new.queue)):
+            if waiting:
+                self._line_up(waiting.popleft())
+
+    def start(self) -> list[SimulatedRun]:
+        """Those that start now."""
+        started: list[SimulatedRun] = []
+        for isolation, line in self._lines.items():
+            while line and self._room[isolation] > 0:
+                run = heapq.heappop(line)[3]
+                if run.state is WAITING and self._admits(run):
+                    self._enter(run)
+                    started.append(run)
+        return started
+
+    def _line_up(self, run: SimulatedRun) -> None:
+        new = run.new
+        heapq.heappush(self._lines[new.isolation], (-new.priority, new.due_at, run.number, run))
+
+    def _admits(self, run: SimulatedRun) -> bool:
+        job, queue = run.new.job, run.new.queue
+        if self._in_job[job] >= self._job_limits.get(job, 1 << 30):
+            self._at_job[job].append(run)
+            return False
+        if self._in_queue[queue] >= self._queue_limits.get(queue, 1 << 30):
+            self._at_queue[queue].append(run)
+            return False
+        return True
+
+    def _enter(self, run: SimulatedRun) -> None:
+        new = run.new
+        run.state = RUNNING
+        self.depths[new.queue] -= 1
+        self._room[new.isolation] -= 1
+        self._in_queue[new.queue] += 1
+        self._in_job[new.job] += 1

@@ -1,0 +1,124 @@
+"""A simulation says what the engine does: the same fires, overlaps and catch-up, on the same plan and clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from orchestrator.core.plan import Job, Plan, Queue, Workers
+from orchestrator.core.policies import CatchUp, Isolation, Overlap
+from orchestrator.core.runs import Outcome
+from orchestrator.core.triggers import AfterTrigger, CronSpec, TimeTrigger
+from orchestrator.engine.simulation import Happening, Scenario, Simulated, Simulation
+from tests.engine.conftest import NOON, Bench
+
+MINUTE = timedelta(minutes=1)
+BERLIN = "Europe/Berlin"
+
+
+def plan_of(*jobs: Job, queues: tuple[Queue, ...] = (), workers: Workers | None = None) -> Plan:
+    return Plan(
+        path="jobs.yaml",
+        root="/nowhere",
+        timezone="UTC",
+        jobs={job.name: job for job in jobs},
+        queues={queue.name: queue for queue in queues},
+        workers=workers or Workers(),
+    )
+
+
+def simulated(plan: Plan, length: timedelta, **scenario: object) -> tuple[Simulated, list[Happening]]:
+    happenings: list[Happening] = []
+    begin = scenario.pop("begin", NOON)
+    told = Scenario(begin=begin, end=begin + length, **scenario)  # type: ignore[arg-type,operator]
+    return Simulation(plan, told, happenings.append).run(), happenings
+
+
+def summary(happenings: list[Happening]) -> list[tuple[str, str, datetime | None]]:
+    return [(one.job, "skipped" if one.outcome == "skipped" else "run", one.fire_time) for one in happenings]
+
+
+def test_it_agrees_with_the_engine_on_every_fire_and_overlap(bench: Bench, make_job: Callable[..., Job]) -> None:
+    lasting = {"slow": timedelta(minutes=2, seconds=30)}
+    jobs = (
+        make_job("slow", cron="* * * * *", overlap=Overlap.SKIP),
+        make_job("other", cron="*/2 * * * *"),
+        make_job("after-other", after=(AfterTrigger(job="other"),)),
+    )
+    bench.executor.behave = lambda order: None  # each attempt ends when its time is over
+
+    async def really() -> list[tuple[str, str, datetime | None]]:
+        begun: dict[int, datetime] = {}
+        async with bench.running(*jobs):
+            for _ in range(20 * 4):
+                await bench.pass_time(timedelta(seconds=15), timedelta(seconds=15))
+                for run_id, order in list(bench.executor.held.items()):
+                    begun.setdefault(run_id, bench.clock.now())
+                    if bench.clock.now() - begun[run_id] >= lasting.get(order.job, timedelta(0)):
+                        bench.executor.end(run_id, Outcome.SUCCEEDED)
+                await bench.at_rest()
+        return [
+            (run.job, "skipped" if run.state.value == "skipped" else "run", run.fire_time)
+            for run in bench.runs()
+            if run.fire_time is not None
+        ]
+
+    found = asyncio.run(really())
+    _, happenings = simulated(plan_of(*jobs), 20 * MINUTE + timedelta(seconds=1), durations=lasting)
+    assert sorted(found, key=str) == sorted([one for one in summary(happenings) if one[2] is not None], key=str)
+    assert {state for _, state, _ in found} == {"run", "skipped"}
+
+
+def test_catch_up_after_downtime_follows_each_policy(make_job: Callable[..., Job]) -> None:
+    jobs = [make_job(policy.value, cron="* * * * *", catch_up=policy) for policy in CatchUp]
+    down = ((NOON + 10 * MINUTE + timedelta(seconds=30), NOON + 20 * MINUTE + timedelta(seconds=30)),)
+    result, happenings = simulated(plan_of(*jobs), 30 * MINUTE, downtimes=down)
+    assert {name: (one.fires, one.caught_up) for name, one in result.jobs.items()} == {
+        "skip": (29, 0),
+        "last": (29, 1),
+        "all": (29, 10),
+    }
+    (summed_up,) = [one for one in happenings if one.job == "skip" and one.outcome == "skipped"]
+    assert "10 fire times from 2026-03-02 12:11:00 UTC on" in (summed_up.reason or "")
+
+
+def test_queue_depth_grows_where_runs_outlast_the_room(make_job: Callable[..., Job]) -> None:
+    jobs = [make_job(f"job-{number}", cron="0 * * * *", queue="narrow") for number in range(10)]
+    plan = plan_of(*jobs, queues=(Queue(name="narrow", concurrency=2),))
+    result, _ = simulated(plan, timedelta(hours=1, minutes=30), otherwise=5 * MINUTE)
+    assert (result.queues["narrow"].deepest, result.queues["narrow"].left) == (8, 0)
+    assert result.jobs["job-9"].longest_wait == 20 * MINUTE
+
+
+def test_a_replacing_fire_ends_the_run_before_it(make_job: Callable[..., Job]) -> None:
+    job = make_job("report", cron="*/10 * * * *", overlap=Overlap.REPLACE)
+    result, _ = simulated(plan_of(job), timedelta(minutes=55), otherwise=timedelta(hours=1))
+    assert (result.jobs["report"].runs, result.jobs["report"].replaced) == (5, 4)
+
+
+def test_fires_follow_the_clock_change(make_job: Callable[..., Job]) -> None:
+    spec = CronSpec(expression="30 2 * * *", timezone=BERLIN)
+    job = make_job("nightly", triggers=(TimeTrigger(spec=spec),), timezone=BERLIN)
+    _, happenings = simulated(plan_of(job), timedelta(days=3), begin=datetime(2026, 3, 28, tzinfo=UTC))
+    fires = [one.fire_time for one in happenings]
+    assert fires == [
+        datetime(2026, 3, day, *time, tzinfo=UTC) for day, time in ((28, (1, 30)), (29, (1, 0)), (30, (0, 30)))
+    ]
+
+
+def test_the_same_seed_gives_the_same_jitter(make_job: Callable[..., Job]) -> None:
+    trigger = TimeTrigger(spec=CronSpec(expression="*/5 * * * *"), jitter=2 * MINUTE)
+    plan = plan_of(make_job("spread", triggers=(trigger,)))
+    due = [[one.due_at for one in simulated(plan, timedelta(hours=1), seed=seed)[1]] for seed in (7, 7, 8)]
+    assert due[0] == due[1] != due[2]
+
+
+def test_priorities_go_first_when_workers_are_few(make_job: Callable[..., Job]) -> None:
+    jobs = [make_job("low", cron="0 * * * *"), make_job("high", cron="0 * * * *", priority=5)]
+    blocker = make_job("blocker", cron="59 * * * *")
+    plan = plan_of(*jobs, blocker, workers=Workers(processes=1))
+    result, _ = simulated(plan, timedelta(hours=1, minutes=30), otherwise=2 * MINUTE)
+    assert result.jobs["high"].longest_wait == MINUTE
+    assert result.jobs["low"].longest_wait == 3 * MINUTE
+    assert Isolation.PROCESS in {job.isolation for job in jobs}
