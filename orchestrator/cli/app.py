@@ -20,6 +20,7 @@ from orchestrator.cli.run_requests import cancel, retry
 from orchestrator.cli.runs import runs
 from orchestrator.cli.schema import schema
 from orchestrator.cli.show import show
+from orchestrator.cli.simulate import simulate
 from orchestrator.cli.trigger import trigger
 from orchestrator.cli.validate import validate
 
@@ -30,6 +31,7 @@ COMMANDS = {
     "jobs": jobs,
     "next": next_fires,
     "explain": explain,
+    "simulate": simulate,
     "trigger": trigger,
     "runs": runs,
     "show": show,
