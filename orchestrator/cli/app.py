@@ -15,6 +15,7 @@ from orchestrator.cli.logs import logs
 from orchestrator.cli.pauses import pause, resume
 from orchestrator.cli.place import CONFIG_VARIABLE, DATABASE_VARIABLE
 from orchestrator.cli.plugins import plugins
+from orchestrator.cli.reload import reload
 from orchestrator.cli.run import run
 from orchestrator.cli.run_requests import cancel, retry
 from orchestrator.cli.runs import runs
@@ -28,6 +29,7 @@ COMMANDS = {
     "init": init,
     "validate": validate,
     "run": run,
+    "reload": reload,
     "jobs": jobs,
     "next": next_fires,
     "explain": explain,

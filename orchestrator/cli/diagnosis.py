@@ -20,13 +20,17 @@ _STYLES = {"error": "red", "warning": "yellow"}
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic], stream: TextIO) -> None:
     """Print every mistake with its place, code frame and hint."""
-    if not diagnostics:
-        return
+    if text := diagnostics_text(diagnostics, stream):
+        print(text, file=stream, flush=True)
+
+
+def diagnostics_text(diagnostics: Sequence[Diagnostic], stream: TextIO) -> str:
+    """The same as text, in colours if the stream shows them; empty if there are none."""
     text = render(diagnostics, base=Path.cwd())
     painter = Painter(stream)
     if painter.coloured:
         text = "\n".join(_coloured(line, painter) for line in text.split("\n"))
-    print(text, file=stream, flush=True)
+    return text
 
 
 def require_plan(compiled: Compiled, stream: TextIO) -> Plan:

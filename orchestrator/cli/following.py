@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.log_lines import LogLines
@@ -56,8 +57,9 @@ def follow(store: Store, run_id: int, show: Callable[[LogLine], None]) -> Run:
 class OutputPrinter:
     """Prints output to stdout at once; `finish` ends a line that the run left unfinished."""
 
-    def __init__(self) -> None:
-        self._lines = LogLines(sys.stdout)
+    def __init__(self, zone: tzinfo | None = None) -> None:
+        """Times are in `zone`, or as the machine has them."""
+        self._lines = LogLines(sys.stdout, zone)
 
     def show(self, piece: LogLine) -> None:
         """Print one piece."""

@@ -42,7 +42,7 @@ def _dispatch(arguments: list[str]) -> int:
     if wanted is not None:
         from orchestrator.cli.serve import serve
 
-        return serve(wanted.config, wanted.database, wanted.log_format)
+        return serve(wanted.config, wanted.database, wanted.log_format, watch=wanted.watch)
     from orchestrator.cli.app import app
 
     try:

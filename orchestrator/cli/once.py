@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from orchestrator.cli.opening import opened_store
 from orchestrator.cli.params import check_params
 from orchestrator.cli.place import find_place
 from orchestrator.cli.planning import Compilation
+from orchestrator.cli.signals import StopSignals
 
 if TYPE_CHECKING:
     from orchestrator.cli.event_lines import Format
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
+def _already_hurried(_signal: str) -> None:
+    """The first signal interrupts; a second one must not disturb how that ends."""
+
+
 def run_once_here(
     config: Path | None, database: str | None, job_name: str, params: dict[str, Any], log_format: str
 ) -> int:
@@ -34,11 +38,12 @@ def run_once_here(
     from orchestrator.cli.event_lines import formatter
 
     place = find_place(config, database)
-    with Compilation(place.required_config()) as compilation, opened_store(place, create=True) as store:
+    with Compilation(place.required_config()) as compilation:
         plan = require_plan(compilation.result(), sys.stderr)
-        job = usable_job(plan, job_name)
-        if params:
-            check_params(plan, job, params)
+    job = usable_job(plan, job_name)
+    if params:
+        check_params(plan, job, params)
+    with opened_store(place, create=True) as store:
         form = formatter(log_format, ZoneInfo(plan.timezone), len(job_name), sys.stderr)
         try:
             return exit_status(asyncio.run(_Foreground(plan, store, form).execute(job_name, params)))
@@ -64,8 +69,7 @@ class _Foreground:
         running = asyncio.create_task(
             run_once(self._plan, self._store, LocalExecutor(clock), job_name, params, clock=clock, emit=self._tell)
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        StopSignals(running.cancel, _already_hurried).heed()
         try:
             await self._show_output(running)
             return await running
@@ -79,7 +83,7 @@ class _Foreground:
             print(line, file=sys.stderr, flush=True)
 
     async def _show_output(self, running: asyncio.Task[Run]) -> None:
-        printer = OutputPrinter()
+        printer = OutputPrinter(ZoneInfo(self._plan.timezone))
         follower: Follower | None = None
         done = False
         while not done:

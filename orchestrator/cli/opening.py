@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from orchestrator.cli.engines import lives
 from orchestrator.cli.place import Place
 
 if TYPE_CHECKING:
-    from orchestrator.store.instances import Instance
     from orchestrator.store.store import Store
 
 
@@ -33,12 +32,4 @@ def wake_engines(store: Store, now: datetime) -> bool:
 
     engines = store.read(instances.living)
     wake.wake(engines)
-    return any(_lives(engine, now) for engine in engines)
-
-
-def _lives(engine: Instance, now: datetime) -> bool:
-    from orchestrator.store.wake import is_listening
-
-    if engine.host == socket.gethostname() and engine.wake_path:
-        return is_listening(engine.wake_path)
-    return engine.lease_until > now
+    return any(lives(engine, now) for engine in engines)

@@ -27,12 +27,18 @@ LogFormatOption = Annotated[
     LogFormat,
     typer.Option(metavar="FORMAT", help="How events are printed: `text` for people, or `json`, an object a line."),
 ]
+NoWatchOption = Annotated[
+    bool,
+    typer.Option("--no-watch", help="Don't apply edits by themselves: only on SIGHUP and `orchestrator reload`."),
+]
 
 
 def run(
     once: OnceOption = None,
     param: ParamOption = None,
     log_format: LogFormatOption = LogFormat.TEXT,
+    *,
+    no_watch: NoWatchOption = False,
     config: ConfigOption = None,
     db: DbOption = None,
 ) -> None:
@@ -41,7 +47,9 @@ def run(
     It fires the jobs' schedules and executes their runs until SIGTERM or Ctrl-C.
 
     The first signal stops gracefully: what runs may finish within `shutdown_grace`. The second one hurries: what runs
-    is interrupted and goes back to the queue.
+    is interrupted and goes back to the queue. What comes within half a second of the first is the same wish.
+
+    An edit of the configuration or of a plugin is applied within two seconds; one with mistakes changes nothing.
     """
     if once is not None:
         from orchestrator.cli.once import run_once_here
@@ -51,4 +59,4 @@ def run(
         raise CommandError("--param is for `run --once JOB`")
     from orchestrator.cli.serve import serve
 
-    raise typer.Exit(serve(config, db, log_format.value))
+    raise typer.Exit(serve(config, db, log_format.value, watch=not no_watch))

@@ -14,6 +14,7 @@ import msgspec
 
 from orchestrator.cli.place import CONFIG_VARIABLE, DATABASE_VARIABLE
 
+NO_WATCH = "--no-watch"
 LOG_FORMATS = ("text", "json")
 _GLOBAL = {"--config": "config", "-c": "config", "--db": "database"}
 _OPTIONS = {**_GLOBAL, "--log-format": "log_format"}
@@ -25,6 +26,7 @@ class RunArguments(msgspec.Struct, frozen=True, kw_only=True):
     config: Path | None = None
     database: str | None = None
     log_format: str = "text"
+    watch: bool = True
 
 
 def read_run_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> RunArguments | None:
@@ -36,11 +38,14 @@ def read_run_arguments(arguments: Sequence[str], environment: Mapping[str, str])
         for field, variable in (("config", CONFIG_VARIABLE), ("database", DATABASE_VARIABLE))
         if (value := environment.get(variable))
     }
-    command_seen = False
+    command_seen, watch = False, True
     rest = iter(arguments)
     for argument in rest:
         if argument == "run" and not command_seen:
             command_seen = True
+            continue
+        if argument == NO_WATCH and command_seen:
+            watch = False
             continue
         option = _read_option(argument, rest, _OPTIONS if command_seen else _GLOBAL)
         if option is None:
@@ -53,6 +58,7 @@ def read_run_arguments(arguments: Sequence[str], environment: Mapping[str, str])
         config=Path(config) if config else None,
         database=found.get("database"),
         log_format=found.get("log_format", "text"),
+        watch=watch,
     )
 
 

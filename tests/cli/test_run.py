@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.signals import ONE_PRESS
 from tests.project import Project, Running
 
 JOBS = """\
@@ -90,6 +93,7 @@ def test_a_second_signal_interrupts_what_runs_and_gives_it_back(at_work: Project
         engine.signal(signal.SIGINT)
         engine.wait_line("stopping")
         assert engine.code is None
+        time.sleep(ONE_PRESS)  # sooner, it would be the same wish
         engine.signal(signal.SIGTERM)
         engine.wait_line("hurrying")
         assert engine.wait() == 0
@@ -98,10 +102,23 @@ def test_a_second_signal_interrupts_what_runs_and_gives_it_back(at_work: Project
     assert at_work.show(run["id"])["run"]["uncharged"] == run["attempt"]
 
 
-def test_sighup_changes_nothing_and_says_so(at_work: Project) -> None:
+def test_signals_that_come_together_are_one_wish(at_work: Project) -> None:
     with at_work.engine() as engine:
+        at_work.cli("trigger", "wait", "--no-check", "--param", "seconds=1").ok()
+        engine.wait_for(lambda: at_work.runs(job="wait", state="running"))
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            engine.signal(number)
+        assert engine.wait() == 0
+        assert not any("hurrying" in line for line in engine.lines)
+    assert at_work.runs(job="wait")[0]["state"] == "succeeded"
+
+
+def test_a_hang_up_before_the_engine_has_started_is_no_end(at_work: Project) -> None:
+    at_work.plugin("slow", "import pathlib, time\npathlib.Path('importing').touch()\ntime.sleep(1)")
+    with at_work.start("run") as engine:
+        engine.wait_for((at_work.folder / "importing").exists)
         engine.signal(signal.SIGHUP)
-        engine.wait_line("SIGHUP")
+        engine.wait_line("reloaded")
         assert engine.terminate() == 0
 
 
@@ -125,6 +142,8 @@ def test_an_invalid_configuration_is_told_in_full_and_nothing_starts(at_work: Pr
     assert "did you mean" in result.err
     assert "evry" in result.err
     assert "Traceback" not in result.err
+    assert at_work.cli("run", "--once", "tick").code == 2
+    assert not at_work.database.parent.exists()
 
 
 def test_a_broken_plugin_takes_only_its_own_jobs_with_it(at_work: Project) -> None:
@@ -164,9 +183,13 @@ def test_output_that_nobody_reads_does_not_stop_the_jobs(at_work: Project) -> No
 
 class TestOnce:
     def test_its_output_and_outcome_are_the_commands_own(self, at_work: Project) -> None:
-        result = at_work.cli("run", "--once", "greet", "--param", "name=Ann").ok()
+        environment = {"TZ": "Asia/Kathmandu"}
+        result = at_work.cli("run", "--once", "greet", "--param", "name=Ann", environment=environment).ok()
         assert [line.split("  ", 1)[1] for line in result.lines] == ["stdout   hello Ann"]
         assert "✓ greet" in result.err
+        # Both in the timezone of jobs.yaml, wherever this machine is.
+        clocks = [datetime.strptime(text[:8] + "+0000", "%H:%M:%S%z") for text in (result.lines[0], result.err)]
+        assert abs(clocks[0] - clocks[1]) < timedelta(minutes=1)
         run = at_work.show(at_work.runs()[0]["id"])["run"]
         assert (run["cause"], run["result"]) == ("manual", {"greeted": "Ann"})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -22,6 +22,7 @@ OPTIONS = [
     "--config=a.yaml",
     "--db=x.db",
     "--log-format=json",
+    "--no-watch",
     "--once",
     "-p",
 ]
@@ -32,8 +33,8 @@ WORDS = st.sampled_from(OPTIONS + OTHERS)
 def through_typer(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> RunArguments | None:
     seen: list[RunArguments] = []
 
-    def serve(config: Path | None, database: str | None, log_format: str) -> int:
-        seen.append(RunArguments(config=config, database=database, log_format=log_format))
+    def serve(config: Path | None, database: str | None, log_format: str, *, watch: bool) -> int:
+        seen.append(RunArguments(config=config, database=database, log_format=log_format, watch=watch))
         return 0
 
     monkeypatch.setattr(orchestrator.cli.serve, "serve", serve)
@@ -43,6 +44,7 @@ def through_typer(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> RunA
     return seen[0] if seen and result.exit_code == 0 else None
 
 
+@settings(deadline=None)  # the first example imports what typer needs
 @given(words=st.lists(WORDS, max_size=6), at=st.integers(0, 6))
 def test_whatever_is_understood_means_what_typer_makes_of_it(words: list[str], at: int) -> None:
     arguments = [*words[:at], "run", *words[at:]]
@@ -59,6 +61,7 @@ def test_whatever_is_understood_means_what_typer_makes_of_it(words: list[str], a
         ["-c", "other.yaml", "run"],
         ["run", "--db", "x.db", "--log-format", "json"],
         ["--db=a.db", "run", "--config=b.yaml"],
+        ["run", "--no-watch", "-c", "jobs.yaml"],
     ],
 )
 def test_plain_runs_take_the_short_way(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
