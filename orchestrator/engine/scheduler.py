@@ -19,6 +19,7 @@ from orchestrator.engine.beats import Beat, Member, gather, time_triggers
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.misfires import Missed, look_back, serve_missed
 from orchestrator.engine.newruns import new_run, random_delay
+from orchestrator.store import queries
 from orchestrator.store.creation import Created, CursorMove, NewRun, create_runs
 from orchestrator.store.cursors import sync_cursors
 from orchestrator.store.grabs import Grab
@@ -160,6 +161,8 @@ class Scheduler:
     async def _serve(self, due: list[Beat]) -> None:
         """Write every due fire with its trigger's cursor; only when all are written are the beats moved on."""
         now = self._clock.now()
+        if any(_is_late(beat, now) for beat in due):
+            await self._learn_what_others_served(due)
         served: list[_Served] = []
         nexts: list[tuple[Beat, datetime, datetime | None]] = []
         for beat in due:
@@ -179,6 +182,13 @@ class Scheduler:
                 member.cursor = fire_time
             self._push(beat, following)
 
+    async def _learn_what_others_served(self, due: list[Beat]) -> None:
+        """Who was asleep may be behind another engine: fires that have their rows are not missed."""
+        cursors = await self._store.read_soon(queries.read_cursors)
+        for beat in due:
+            for member in beat.members:
+                member.cursor = max(member.cursor, cursors.get((member.job.name, member.key), member.cursor))
+
     async def _put_off(self, due: list[Beat], error: StoreError) -> None:
         fields = {"error": str(error), "schedules": len(due)}
         self._emit(Event(name="scheduler.delayed", at=self._clock.now(), level="error", fields=fields))
@@ -190,9 +200,14 @@ class Scheduler:
         """The newest fire time that is due, and what each member is owed for it (or, when late, for all until then)."""
         fire_time = beat.next
         assert fire_time is not None  # noqa: S101 - only beats with a fire time are in the heap
-        if now - fire_time > LATE and (missed := look_back(beat, beat.members[0].cursor, now)):
+        if _is_late(beat, now):
+            newest = beat.schedule.last(fire_time - timedelta.resolution, now, beat.anchor) or fire_time
+            found = {cursor: look_back(beat, cursor, now) for cursor in {member.cursor for member in beat.members}}
             spread = _spread(len(beat.members))
-            return missed.newest, [self._missed_runs(beat, member, missed, now, spread) for member in beat.members]
+            return newest, [
+                self._missed_runs(beat, member, missed, now, spread) if (missed := found[member.cursor]) else []
+                for member in beat.members
+            ]
         return fire_time, [[self._fire(member, fire_time, now)] for member in beat.members]
 
     def _fire(self, member: Member, fire_time: datetime, now: datetime) -> NewRun:
@@ -244,6 +259,10 @@ class Scheduler:
             if made.state is RunState.SKIPPED and made.id is not None:
                 fields = {"job": made.job, "run_id": made.id, "fire_time": run.fire_time, "reason": run.skip_reason}
                 self._emit(Event(name="run.skipped", at=run.created_at, level="warning", fields=fields))
+
+
+def _is_late(beat: Beat, now: datetime) -> bool:
+    return beat.next is not None and now - beat.next > LATE
 
 
 def _served(member: Member, runs: list[NewRun], fire_time: datetime) -> _Served:

@@ -12,6 +12,9 @@ import pytest
 from orchestrator.core.plan import Job
 from orchestrator.core.policies import CatchUp, Overlap
 from orchestrator.core.runs import Cause, Outcome, RunState
+from orchestrator.engine.newruns import new_run
+from orchestrator.store import queries
+from orchestrator.store.creation import CursorMove, create_runs
 
 MakeJob = Callable[..., Job]
 
@@ -109,6 +112,25 @@ def test_a_machine_that_slept_catches_up_when_it_wakes(bench: Any, make_job: Mak
         assert bench.runs()[1].fire_time == datetime(2026, 3, 2, 20, 0, tzinfo=UTC)
 
     run_async(body())
+
+
+def test_who_slept_while_another_engine_served_and_died_owes_only_the_rest(bench: Any, make_job: MakeJob) -> None:
+    job = make_job(cron="* * * * * *", catch_up=CatchUp.SKIP)
+
+    async def body() -> None:
+        async with bench.running(job):
+            await bench.pass_time(timedelta(seconds=2))
+            ((key, cursor),) = bench.view.read(queries.read_cursors).items()
+            fires = [cursor + timedelta(seconds=second) for second in (1, 2, 3)]
+            served = [new_run(job, Cause.FIRE, at, fire_time=at, skip_reason="by another engine") for at in fires]
+            move = CursorMove(job=job.name, trigger=key[1], fire_time=fires[-1])
+            bench.view.write(create_runs, served, [move])
+            await bench.pass_time(timedelta(seconds=30), timedelta(seconds=30))
+
+    run_async(body())
+    (summed_up,) = [run for run in bench.runs() if run.cause is Cause.CATCH_UP]
+    assert summed_up.fire_time == datetime(2026, 3, 2, 12, 0, 6, tzinfo=UTC)
+    assert "27 fire times from 2026-03-02 12:00:06 UTC on" in (summed_up.reason or "")
 
 
 def test_a_clock_set_back_fires_nothing_twice_and_is_reported(bench: Any, make_job: MakeJob) -> None:
