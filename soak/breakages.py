@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-COMMIT_DELAY = 0.1
+COMMIT_DELAY = 0.4
 """Seconds between the lie "it is on disk" and its coming true."""
 
 
@@ -20,6 +20,10 @@ class Breakage(NamedTuple):
     """At least one of these is found."""
     weights: dict[str, int]
     """The faults under which it shows soon."""
+    faults: int = 3
+    """At least so many, however long it takes until they find somebody to strike."""
+    rate: float = 150.0
+    """Runs asked for in a second."""
     slow: float = 0.02
     """The share of the runs that take their time."""
     drain_within: float = 60.0
@@ -135,12 +139,15 @@ def _no_followers() -> None:
     Followers.of = sometimes  # type: ignore[method-assign]
 
 
-_KILLS = {"kill_engine": 3, "kill_enqueuer": 3}
 BREAKAGES = {
-    "no fence": Breakage(_no_fence, frozenset({"doubled"}), {"freeze": 1}, slow=0.5),
+    "no fence": Breakage(_no_fence, frozenset({"doubled"}), {"freeze": 1}, faults=2, slow=0.8),
     "no unique fires": Breakage(_no_unique_fires, frozenset({"doubled"}), {"kill_worker": 1}),
     "told before the commit": Breakage(
-        _told_before_the_commit, frozenset({"lost", "doubled", "untold"}), _KILLS, enqueuer_too=True
+        _told_before_the_commit,
+        frozenset({"lost", "doubled", "untold"}),
+        {"kill_enqueuer": 1},
+        rate=2000.0,
+        enqueuer_too=True,
     ),
     "fires forgotten": Breakage(_fires_forgotten, frozenset({"lost"}), {"kill_worker": 1}),
     "no recovery": Breakage(_no_recovery, frozenset({"stuck"}), {"kill_engine": 1}, slow=0.2, drain_within=4.0),

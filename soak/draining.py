@@ -29,9 +29,11 @@ class Drain:
         """Finish and stop; `also` must come true, too. Gives up to when every schedule's fires are owed (µs)."""
         newest = _ask(self._project, "SELECT max(id) FROM runs")
         self.until(lambda: self._tended() and also() and not self._active(newest), "what was asked for did not finish")
-        for place in self._places:
+        for place in self._places[1:]:
             place.stop()
-        fired_until = self._fired_until()
+        stopped_at = time.time_ns() // 1000
+        self._places[0].stop()
+        fired_until = self._fired_until(stopped_at)
         self._project.write_jobs(firing=False)
         self._places[0].start()
         self.until(lambda: not self._active(None), "what was left at the stop did not finish")
@@ -54,9 +56,8 @@ class Drain:
             place.tend(time.monotonic(), excused=False)
         return all(place.working for place in self._places)
 
-    def _fired_until(self) -> int:
-        """The last fire time that every schedule has served: the engines had just worked, so it must be near."""
-        now = time.time_ns() // 1000
+    def _fired_until(self, now: int) -> int:
+        """The last fire time that every schedule has served; an engine worked until `now`, so it must be near."""
         marks = ", ".join("?" * len(TICKS))
         served = _ask(self._project, f"SELECT min(fire_time) FROM cursors WHERE job IN ({marks})", *TICKS)
         if now - served > LAGGING:

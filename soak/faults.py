@@ -59,6 +59,11 @@ class Faults:
         """How many processes were killed."""
         return sum(self.done[name] for name in KILLS)
 
+    @property
+    def struck(self) -> int:
+        """How many faults were done."""
+        return sum(self.done.values())
+
     def tend(self, now: float) -> None:
         """Do what is due."""
         for entry in [entry for entry in self._due if entry[0] <= now]:

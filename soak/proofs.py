@@ -21,7 +21,7 @@ from soak.trial import Report, Settings, Trial
 from soak.wrapping import Options
 
 SHORT_LEASE = 2.0
-PASSINGS = (1, 4, 15)
+PASSINGS = (1, 5)
 WORK = 60
 """Runs that each engine is given before it dies."""
 DIES_WITHIN = 10.0
@@ -35,7 +35,9 @@ def broken_trial(name: str, folder: Path, *, seconds: float = 6.0, seed: int = 1
         seconds=seconds,
         seed=seed,
         folder=folder,
-        gap=0.8,
+        gap=1.0,
+        least_faults=breakage.faults,
+        rate=breakage.rate,
         slow=breakage.slow,
         drain_within=breakage.drain_within,
         weights=breakage.weights,

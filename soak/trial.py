@@ -39,6 +39,8 @@ class Settings:
     """The share of them that take their time."""
     gap: float = 2.0
     """Seconds between faults, in the mean."""
+    least_faults: int = 0
+    """Go on until so many have struck, at most four times as long."""
     weights: dict[str, int] = field(default_factory=lambda: dict(CALM))
     drain_within: float = WITHIN
     """Seconds after which what hasn't finished counts as stuck."""
@@ -109,7 +111,8 @@ class Trial:
     def _disturb(self) -> None:
         until = time.monotonic() + self._settings.seconds
         told = time.monotonic()
-        while (now := time.monotonic()) < until:
+        most = until + 3 * self._settings.seconds
+        while (now := time.monotonic()) < (until if self._faults.struck >= self._settings.least_faults else most):
             self._tend_enqueuer()
             for place in self._places:
                 place.tend(now, excused=self._faults.spoiled_until is not None)
