@@ -35,7 +35,10 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(held: Held, ended: Ended, rng: random.Random | None = None) -> Ending:
-    """The run's next state. A released attempt costs nothing; a failed one retries as far as the policies allow."""
+    """The run's next state. A released attempt costs nothing; a failed one retries as far as the policies allow.
+
+    One that was interrupted after it had begun is not given back if its job is `at_most_once`: it fails.
+    """
     state, due_at, reason = _next_state(held, ended, rng)
     return Ending(
         run_id=held.run.id,
@@ -43,7 +46,7 @@ def judge(held: Held, ended: Ended, rng: random.Random | None = None) -> Ending:
         state=state,
         record=_record(held, ended),
         due_at=due_at,
-        charged=ended.outcome is not Outcome.RELEASED,
+        charged=ended.outcome is not Outcome.RELEASED or state is RunState.FAILED,
         reason=reason,
         result=ended.result if state is RunState.SUCCEEDED else None,
     )
@@ -55,7 +58,7 @@ def _next_state(held: Held, ended: Ended, rng: random.Random | None) -> tuple[Ru
             return RunState.SUCCEEDED, None, None
         case Outcome.CANCELLED:
             return RunState.CANCELLED, None, ended.reason
-        case Outcome.RELEASED:
+        case Outcome.RELEASED if not (held.job.at_most_once and ended.started_at):
             return RunState.QUEUED, None, ended.reason
     failure = _failure(ended)
     if ended.started_at is None and ended.outcome is Outcome.FAILED:

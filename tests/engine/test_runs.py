@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.plan import Job, Queue
-from orchestrator.core.policies import Backoff, Jitter, Retry
+from orchestrator.core.policies import Backoff, Jitter, Overlap, Retry
 from orchestrator.core.runs import Cause, ErrorInfo, Outcome, RunState
 from orchestrator.core.triggers import AfterTrigger, On
 from orchestrator.executors.contract import Output, Progress, Saved
@@ -86,6 +86,25 @@ def test_released_attempts_cost_nothing(bench: Any, make_job: MakeJob) -> None:
             await bench.until(lambda: bench.states() == ["succeeded"])
         assert {order.number for order in bench.executor.orders} == {1}
         assert [order.attempt for order in bench.executor.orders] == [1, 2, 3, 4, 5, 6]
+
+    asyncio.run(body())
+
+
+def test_what_may_run_once_only_is_not_given_back_once_it_has_begun(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        async with bench.running(
+            make_job("once", concurrency=None, cron="* * * * *", at_most_once=True, overlap=Overlap.ALLOW)
+        ):
+            bench.executor.behave = lambda order: None
+            await bench.pass_time(timedelta(minutes=2))
+            await bench.until(lambda: len(bench.executor.held) == 2)
+            begun, waiting = bench.executor.held
+            bench.executor.end(begun, Outcome.RELEASED, reason="interrupted by shutdown")
+            bench.executor.behave = lambda order: Outcome.SUCCEEDED
+            bench.executor.end(waiting, Outcome.RELEASED, unstarted=True, reason="given back at shutdown")
+            await bench.until(lambda: bench.states() == ["failed", "succeeded"])
+        assert "at_most_once" in bench.runs()[0].reason
+        assert [run.charged for run in bench.runs()] == [1, 1]
 
     asyncio.run(body())
 
