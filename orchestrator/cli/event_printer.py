@@ -14,6 +14,8 @@ from orchestrator.engine.events import Event
 
 MAX_WAITING = 10_000
 """Events kept for a reader that is slow; beyond that the newest are counted instead of printed."""
+LULL = 0.1
+"""Seconds from an event to its line. A thousand fires of one instant come first; what is said of them can wait."""
 CLOSE_SECONDS = 2.0
 
 
@@ -27,6 +29,7 @@ class EventPrinter:
         self._format = form
         self._waiting: deque[Event | str] = deque()
         self._arrived = threading.Event()
+        self._urgent = threading.Event()
         self._dropped = 0
         self._closing = False
         self._unread = False
@@ -38,6 +41,7 @@ class EventPrinter:
 
     def __exit__(self, *_: object) -> None:
         self._closing = True
+        self._urgent.set()
         self._arrived.set()
         self._thread.join(CLOSE_SECONDS)
 
@@ -49,12 +53,17 @@ class EventPrinter:
             self._dropped += 1
             return
         self._waiting.append(event)
+        if isinstance(event, str):
+            self._urgent.set()
         self._arrived.set()
 
     def _work(self) -> None:
         while not self._closing or self._waiting:
             self._arrived.wait()
+            self._urgent.wait(LULL)
             self._arrived.clear()
+            if not self._closing:
+                self._urgent.clear()
             try:
                 self._print()
             except OSError:

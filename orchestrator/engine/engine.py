@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -63,6 +64,7 @@ class Engine:
         self._stopping = asyncio.Event()
         self._only_run = only_run
         self._hurried = False
+        self._executing = False
         self._wake_path = ""
         self._host = socket.gethostname()
         followers = Followers(plan)
@@ -109,6 +111,7 @@ class Engine:
         await self._scheduler.apply(plan)
         await self._align(plan)
         await self._store.submit(instances.note_config, self._dispatcher.owner, self._clock.now(), None)
+        _spare_the_collector()
         self._say("config.applied", jobs=len(plan.jobs), path=plan.path)
 
     async def refuse(self, error: str) -> None:
@@ -127,7 +130,8 @@ class Engine:
             await self._start()
             await self._work()
         except BaseException:
-            await self._executor.stop(timedelta(0), lambda: True)
+            if self._executing:
+                await self._executor.stop(timedelta(0), lambda: True)
             raise
         finally:
             await self._store.submit(instances.retire, self._dispatcher.owner, self._clock.now())
@@ -153,7 +157,9 @@ class Engine:
             await self._recovery.sweep(self._dispatcher.owner)
             await self._align(self._plan)
             await self._scheduler.start()
+        self._executing = True
         await self._executor.start(self._plan, self._recorder.take)
+        _spare_the_collector()
         self._say("engine.started", instance=self._dispatcher.owner, jobs=len(self._plan.jobs))
 
     async def _align(self, plan: Plan) -> None:
@@ -216,3 +222,10 @@ class Engine:
 
     def _say(self, name: str, *, level: str = "info", **fields: Any) -> None:
         self._emit(Event(name=name, at=self._clock.now(), level=level, fields=fields))
+
+
+def _spare_the_collector() -> None:
+    """What the plan is made of stays: the garbage collector need not look through it (33 ms, and that while firing)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

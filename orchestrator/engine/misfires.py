@@ -29,10 +29,10 @@ class Missed(msgspec.Struct, frozen=True):
 
 def look_back(beat: Beat, cursor: datetime, now: datetime) -> Missed | None:
     """The fires in (cursor, now], found without walking through all of them."""
-    newest = beat.schedule.last(cursor, now, cursor)
     oldest = beat.schedule.next(cursor, cursor)
-    if newest is None or oldest is None:
+    if oldest is None or oldest > now:
         return None
+    newest = beat.schedule.last(cursor, now, cursor) or oldest
     count = 1
     at: datetime | None = oldest
     while count < COUNT_TO and at is not None and at < newest:

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Dialect, and_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.core.plan import DEFAULT_QUEUE
 from orchestrator.core.policies import Isolation, Overlap
@@ -19,6 +18,7 @@ from orchestrator.store.chunks import chunked
 from orchestrator.store.grabs import Grab, Openings
 from orchestrator.store.states import CANCELLED, is_active, is_running
 from orchestrator.store.tables import counters, cursors, runs
+from orchestrator.store.upserts import insert_into
 
 OVERLAP_REASON = "an earlier run of the job was not finished (overlap: skip)"
 REPLACED_REASON = "replaced by a newer fire (overlap: replace)"
@@ -243,8 +243,7 @@ def _cancel_unfinished(connection: Connection, job: str, now: datetime) -> None:
 
 @cache
 def _move_cursor(dialect: Dialect) -> str:
-    kind: Any = sqlite if dialect.name == "sqlite" else postgresql
-    insert = kind.insert(cursors).values(job="", trigger="", fire_time=None)
+    insert = insert_into(cursors, dialect).values(job="", trigger="", fire_time=None)
     # A cursor never goes back: an engine that was stopped for a while must not undo what another one did.
     statement = insert.on_conflict_do_update(
         index_elements=["job", "trigger"],

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.core.runs import LogLine
 from orchestrator.store.chunks import chunked
 from orchestrator.store.states import is_running
 from orchestrator.store.tables import checkpoints, logs, runs
+from orchestrator.store.upserts import insert_into
 
 _LARGEST = 2**63 - 1
 """What a column of whole numbers holds."""
@@ -71,8 +71,7 @@ def save_checkpoints(connection: Connection, owner: int, saved: Sequence[SavedVa
         {"run_id": value.run_id, "value": value.value, "saved_at": now} for value in valid if value.value is not None
     ]
     if rows:
-        dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-        insert = dialect.insert(checkpoints)
+        insert = insert_into(checkpoints, connection.dialect)
         new = {"value": insert.excluded.value, "saved_at": insert.excluded.saved_at}
         connection.execute(insert.on_conflict_do_update(index_elements=["run_id"], set_=new), rows)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.runs import RunState
 from orchestrator.store.endings import CANCEL_REASON
 from orchestrator.store.states import CANCELLED, QUEUED, is_active, is_running
 from orchestrator.store.tables import pauses, runs
+from orchestrator.store.upserts import insert_into
 
 
 def cancel(connection: Connection, run_id: int, now: datetime) -> RunState:
@@ -57,8 +56,7 @@ def retry(connection: Connection, run_id: int, now: datetime) -> None:
 
 def pause(connection: Connection, job: str, now: datetime) -> bool:
     """Let nothing of the job start until it is resumed; its fires are recorded as skipped. False: it was paused."""
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(pauses).values(job=job, paused_at=now).on_conflict_do_nothing()
+    insert = insert_into(pauses, connection.dialect).values(job=job, paused_at=now).on_conflict_do_nothing()
     return bool(connection.execute(insert).rowcount)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NoReturn
 
 from orchestrator.core.errors import TriggerError
@@ -121,6 +122,7 @@ class Field:
         return len(spans) == len(self.terms) and found >= set(range(self.kind.low, self.kind.wrap + 1))
 
 
+@lru_cache(maxsize=4096)
 def parse_field(kind: Kind, text: str) -> Field:
     """Read one field. Raises `TriggerError` naming the field, the bad item and what is allowed."""
     upper = text.upper()

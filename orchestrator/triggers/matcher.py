@@ -29,6 +29,8 @@ from orchestrator.triggers.hashed import resolve
 
 _ANY_TIME = datetime(2000, 1, 1)  # noqa: DTZ001 - naive on purpose
 _FORWARD, _BACKWARD = 1, -1
+_NONE: frozenset[int] = frozenset()
+"""Most expressions have none, and an empty set of each own would cost 200 bytes."""
 
 
 class Matcher(CronSim):
@@ -44,8 +46,10 @@ class Matcher(CronSim):
                 f"`{expression.text}` can never fire: none of its months has such a day", "check day-of-month and month"
             ) from None
         self.day_and = expression.day_and
-        self.before_last = frozenset(t.offset for t in expression.day.terms if isinstance(t, LastDay) and t.offset)
-        self.nearest = frozenset(t.day for t in expression.day.terms if isinstance(t, NearestWorkday))
+        self.before_last = (
+            frozenset(t.offset for t in expression.day.terms if isinstance(t, LastDay) and t.offset) or _NONE
+        )
+        self.nearest = frozenset(t.day for t in expression.day.terms if isinstance(t, NearestWorkday)) or _NONE
         if not any(_known_to_cronsim(term) for term in expression.day.terms):
             self.days = set()
         # Equal sets are one object: ten thousand jobs mostly say the same few things.

@@ -19,12 +19,12 @@ _SECOND = timedelta(seconds=1)
 def shift_warnings(spec: CronSpec | EverySpec, now: datetime) -> list[str]:
     """One warning for each change of the clocks in the next year that moves, drops or doubles a fire."""
     tz = zone(spec.timezone)
-    times = _set_times(spec)
+    until = min(now + _YEAR, spec.end) if spec.end else now + _YEAR
+    shifts = list(_shifts(tz, _naive(now), _naive(until)))
+    times = _set_times(spec) if shifts else None
     if times is None:
         return []
     matcher, fixed = times
-    until = min(now + _YEAR, spec.end) if spec.end else now + _YEAR
-    shifts = _shifts(tz, _naive(now), _naive(until))
     return [text for shift in shifts if (text := _warning(matcher, shift, spec.timezone, fixed=fixed))]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.plan import Job, Retention
+from orchestrator.core.policies import Retry
 from orchestrator.core.runs import Cause, LogLine, Outcome, RunState
 from orchestrator.store.creation import NewRun, create_runs
 from orchestrator.store.output import append_logs
@@ -60,7 +61,7 @@ def test_what_failed_is_kept_longer_and_what_runs_is_kept(bench: Any, make_job: 
         outcomes = {1: Outcome.FAILED, 2: Outcome.SUCCEEDED, 3: None}
         bench.executor.behave = lambda order: outcomes[order.run_id]
         keep = Retention(age=timedelta(minutes=1), failed_age=timedelta(hours=10))
-        job = make_job(retention=keep, at_most_once=True)
+        job = make_job(retention=keep, retry=Retry(max_attempts=1))
         now = bench.clock.now()
         new = [NewRun(job="tick", cause=Cause.MANUAL, created_at=now, due_at=now) for _ in range(3)]
         bench.view.write(create_runs, new)

@@ -256,7 +256,7 @@ def _jobs(first: datetime) -> str:
         f"defaults: {{timeout: 1s, grace: 300ms, retry: false, log_limit: {LOG_LIMIT}, overlap: allow, catch_up: all}}",
         "jobs:",
     ]
-    window = f"start: '{first.isoformat()}', end: '{(first + timedelta(seconds=FIRES)).isoformat()}'"
+    window = f"start: '{first.isoformat()}', end: '{(first + timedelta(seconds=FIRES - 1)).isoformat()}'"
     lines += [f"  good-{n}: {{call: good.tick, timeout: 60s, cron: EVERY_SECOND, {window}}}" for n in range(GOOD)]
     for name, number in zip(EVIL, count()):
         at = first + timedelta(seconds=number * FIRES // len(EVIL))
