@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
+from orchestrator.cli.backup import backup
+from orchestrator.cli.dead import dead
+from orchestrator.cli.doctor import doctor
 from orchestrator.cli.explain import explain
 from orchestrator.cli.init import init
 from orchestrator.cli.jobs import jobs, next_fires
@@ -22,6 +25,7 @@ from orchestrator.cli.runs import runs
 from orchestrator.cli.schema import schema
 from orchestrator.cli.show import show
 from orchestrator.cli.simulate import simulate
+from orchestrator.cli.status import status
 from orchestrator.cli.trigger import trigger
 from orchestrator.cli.validate import validate
 
@@ -30,6 +34,7 @@ COMMANDS = {
     "validate": validate,
     "run": run,
     "reload": reload,
+    "status": status,
     "jobs": jobs,
     "next": next_fires,
     "explain": explain,
@@ -44,7 +49,10 @@ COMMANDS = {
     "resume": resume,
     "plugins": plugins,
     "schema": schema,
+    "doctor": doctor,
+    "backup": backup,
 }
+GROUPS = {"dead": dead}
 
 app = typer.Typer(
     name="orchestrator",
@@ -56,6 +64,8 @@ app = typer.Typer(
 )
 for name, command in COMMANDS.items():
     app.command(name)(command)  # type: ignore[type-var]
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
@@ -89,4 +99,7 @@ def _main(
     """
     given = {"config": config, "db": db}
     defaults = {key: value for key, value in given.items() if value is not None}
-    context.default_map = dict.fromkeys(COMMANDS, defaults)
+    grouped = {
+        name: {command.name: defaults for command in group.registered_commands} for name, group in GROUPS.items()
+    }
+    context.default_map = {**dict.fromkeys(COMMANDS, defaults), **grouped}

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from orchestrator.cli.errors import CommandError
+from orchestrator.core.errors import StoreError
 
 DEFAULT_CONFIG = "jobs.yaml"
 DEFAULT_DATABASE = "var/orchestrator.db"
@@ -31,6 +32,15 @@ class Place(msgspec.Struct, frozen=True):
         """Whether there may be a database already: nothing was ever run where its file is missing."""
         _, is_url, path = self.database.rpartition("sqlite:///")
         return Path(path).exists() if is_url or "://" not in self.database else True
+
+    def database_file(self) -> Path:
+        """The database, a file that must exist. Raises `StoreError`."""
+        from orchestrator.store.database import Database
+
+        path = Database(self.url).path
+        if not path.is_file():
+            raise StoreError(f"no state database at {path}; `orchestrator run` makes it, or name one with --db")
+        return path
 
     def required_config(self) -> Path:
         """The main file, which must exist. Raises `CommandError`."""

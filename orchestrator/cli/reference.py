@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,17 @@ _EVERYWHERE = ("config", "db", "help")
 
 def reference() -> str:
     """The reference as Markdown."""
-    group: Any = typer.main.get_command(app)
-    return "\n".join([_INTRODUCTION, *(_section(name, command) for name, command in group.commands.items())])
+    return "\n".join(
+        [_INTRODUCTION, *(_section(name, command) for name, command in _commands(typer.main.get_command(app)))]
+    )
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 def _section(name: str, command: Any) -> str:

@@ -1,0 +1,28 @@
+"""`orchestrator backup`: a copy of the state, taken while engines work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import ConfigOption, DbOption
+from orchestrator.cli.place import find_place
+from orchestrator.cli.sizes import in_bytes
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Where to.", show_default=False)]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace FILE if it is there, all at once.")]
+
+
+def backup(file: FileArgument, *, force: ForceOption = False, config: ConfigOption = None, db: DbOption = None) -> None:
+    """Copy the state database to a file.
+
+    Engines may go on working. The copy is consistent, checked, and readable by you alone; it becomes the state again
+    when it is put in the database's place while no engine runs, or is named with --db.
+    """
+    from orchestrator.store.backup import back_up
+
+    source = find_place(config, db).database_file()
+    size = back_up(source, file.absolute(), overwrite=force)
+    print(f"{source} is copied to {file} ({in_bytes(size)})")
