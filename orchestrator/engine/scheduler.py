@@ -32,7 +32,7 @@ LATE = timedelta(seconds=5)
 WENT_BACK = timedelta(seconds=5)
 SPREAD_PER_JOB = timedelta(milliseconds=10)
 LONGEST_SPREAD = timedelta(minutes=1)
-ROWS_PER_WRITE = 250
+ROWS_PER_WRITE = 500
 """Rows in one transaction: few enough that the first of a thousand start while the others are being written."""
 PAUSED_REASON = "the job is paused"
 
