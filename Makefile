@@ -27,6 +27,7 @@ soak: $(VENV)/.dev ## Kill, freeze and restart engines at random for SOAK=3m, th
 schema: $(VENV)/.dev ## Write what is generated from the models: the JSON Schema and the references
 	$(ORCHESTRATOR) schema
 	$(BIN)/python -m orchestrator.config.reference docs/reference/config.md
+	$(BIN)/python -m orchestrator.cli.reference docs/cli.md
 
 clean: ## Remove the virtual environment and the example's state
 	rm -rf $(VENV) var

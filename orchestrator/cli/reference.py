@@ -27,7 +27,7 @@ seconds. Colours appear on terminals only, and never with `NO_COLOR`; tables in 
 | exit status | meaning |
 | --- | --- |
 | 0 | done; for `run`, a graceful stop |
-| 1 | the run failed or was cancelled, the request was refused, or a plugin can't be used |
+| 1 | the run failed or was cancelled, the request was refused, a plugin can't be used, or something is unwell |
 | 2 | the configuration or the command is wrong |
 | 3 | the state database can't be used |
 | 130 | interrupted by Ctrl-C |

@@ -45,6 +45,8 @@ def test_they_are_listed_newest_first(failed: Project) -> None:
     assert "bad" in listed.out
     found = failed.cli("dead", "list", "--job", "fail", "-n", "1", "--json").ok().json
     assert [run["id"] for run in found] == [2]
+    elsewhere = failed.cli("--db", str(failed.database), "dead", "list", "--json", folder="plugins").ok().json
+    assert [run["id"] for run in elsewhere] == [3, 2, 1]
 
 
 def test_retried_ones_run_again_at_once(failed: Project) -> None:
