@@ -21,7 +21,7 @@ CALM = {
     "kill_stopping": 4,
     "stop": 5,
     "nap": 4,
-    "freeze": 2,
+    "freeze": 6,
     "downtime": 4,
     "trigger": 3,
     "reload": 3,
