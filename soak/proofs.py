@@ -41,8 +41,8 @@ def broken_trial(name: str, folder: Path, *, seconds: float = 6.0, seed: int = 1
         slow=breakage.slow,
         drain_within=breakage.drain_within,
         weights=breakage.weights,
-        options=Options(lease=SHORT_LEASE, breakage=name),
-        enqueuer_options=Options(breakage=name) if breakage.enqueuer_too else Options(),
+        options=Options(lease=SHORT_LEASE, breakage=None if breakage.of_enqueuer else name),
+        enqueuer_options=Options(breakage=name if breakage.of_enqueuer else None),
     )
     return Trial(settings).run()
 
