@@ -53,8 +53,9 @@ def remove_left(path: str) -> None:
 
 
 def _path(folder: Path) -> Path:
+    """Beside the database, or where the path is short enough: a folder of temporary files can be deep, too."""
     name = f"engine-{os.getpid()}-{os.urandom(3).hex()}.sock"
-    if len(os.fsencode(folder / name)) <= LONGEST_PATH:
-        return folder / name
-    digest = hashlib.blake2b(os.fsencode(folder), digest_size=6).hexdigest()
-    return Path(tempfile.gettempdir()) / f"orchestrator-{digest}-{name}"
+    elsewhere = f"orchestrator-{hashlib.blake2b(os.fsencode(folder), digest_size=6).hexdigest()}-{name}"
+    last = Path("/tmp") / elsewhere  # noqa: S108 - the name is nobody else's, and only its owner may write to it
+    candidates = (folder / name, Path(tempfile.gettempdir()) / elsewhere)
+    return next((path for path in candidates if len(os.fsencode(path)) <= LONGEST_PATH), last)
