@@ -194,9 +194,12 @@ class Engine:
         now = self._clock.now()
         if await self._store.submit(instances.heartbeat, self._dispatcher.owner, now, now + LEASE):
             return
-        # Another engine took this one for dead (it was stopped, or the machine slept) and has recovered its runs.
+        # Another engine took this one for dead (it was stopped, or the machine slept): its runs are no longer its own.
+        # Whoever sweeps first recovers them, so what becomes of the attempts here is nobody's business any more.
         self._say("engine.lease_lost", level="error", instance=self._dispatcher.owner)
-        for held in list(self._dispatcher.held.values()):
+        lost = list(self._dispatcher.held.values())
+        self._dispatcher.held.clear()
+        for held in lost:
             self._executor.cancel(held.run.id, held.run.attempt, "the engine's lease ran out")
         await self._register()
 

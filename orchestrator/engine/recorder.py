@@ -111,7 +111,10 @@ class Recorder:
             await self._write_apart(batch, ends, error)
             return
         for ending in batch.endings:
-            held = self._held.pop(ending.run_id)
+            held = self._held.get(ending.run_id)
+            if held is None or held.run.attempt != ending.attempt:
+                continue  # the lease was lost while this was being written
+            del self._held[ending.run_id]
             state = settled.states.get(ending.run_id)
             self._tell(held, ends[ending.run_id], ending, state)
         restless = bool(settled.created) or any(not state.finished for state in settled.states.values())

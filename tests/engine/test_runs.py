@@ -256,3 +256,25 @@ def test_a_run_of_a_job_that_is_gone_fails_and_says_so(bench: Any, make_job: Mak
         assert "no job 'gone' is declared" in bench.runs()[0].reason
 
     asyncio.run(body())
+
+
+def test_an_engine_that_was_taken_for_dead_starts_over_and_its_runs_are_recovered(
+    bench: Any, make_job: MakeJob
+) -> None:
+    async def body() -> None:
+        bench.executor.behave = lambda order: None if order.attempt == 1 else Outcome.SUCCEEDED
+        job = make_job(retry=STEADY)
+        run_id = enqueue(bench, job)
+        async with bench.running(job):
+            await bench.until(lambda: run_id in bench.executor.held)
+            (engine,) = bench.view.read(instances.living)
+            bench.view.write(instances.retire, engine.id, bench.clock.now())
+            await bench.pass_time(timedelta(seconds=12))
+            await bench.until(lambda: bench.named("engine.lease_lost"))
+            await bench.pass_time(timedelta(seconds=12))
+            await bench.until(lambda: bench.states() == ["succeeded"])
+            assert [one.id for one in bench.view.read(instances.living)] != [engine.id]
+        outcomes = [a.outcome.value for a in bench.view.read(queries.list_attempts, run_id)]
+        assert outcomes == ["crashed", "succeeded"]
+
+    asyncio.run(body())
