@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 GATHER_MS = 400
 """Events that follow each other are told as one, but not later than this after the first."""
-QUIET_MS = 100
+QUIET_MS = 200
 """A pause this long ends a series of events; also how often the thread looks whether it is still wanted."""
 LOOK_EVERY_MS = 10_000
 """Without any event, it is time for a look all the same: network and container file systems don't always tell."""
