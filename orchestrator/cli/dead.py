@@ -34,7 +34,9 @@ JobsOption = Annotated[
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
-CountOption = Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, help="At most so many, the newest.")]
+CountOption = Annotated[
+    int, typer.Option("--count", "-n", metavar="N", min=1, max=10**9, help="At most so many, the newest.")
+]
 
 dead = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, retry or drop runs that failed for good.")
 

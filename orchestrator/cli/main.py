@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import NoReturn
@@ -32,6 +33,10 @@ def _guarded(arguments: list[str]) -> int:
         return _reader_has_gone()
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return report(OrchestratorError(f"the output can't be written: {error.strerror}"))
     return status
 
 

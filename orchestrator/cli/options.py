@@ -28,7 +28,9 @@ DbOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-RunArgument = Annotated[int, typer.Argument(metavar="RUN", help="The number of a run, as `runs` lists it.", min=1)]
+RunArgument = Annotated[
+    int, typer.Argument(metavar="RUN", help="The number of a run, as `runs` lists it.", min=1, max=2**63 - 1)
+]
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The name of a job.")]
 ParamOption = Annotated[
     list[str] | None,

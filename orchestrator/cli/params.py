@@ -34,6 +34,8 @@ def _value(key: str, text: str) -> Any:
     if text.startswith(("[", "{", '"')):
         try:
             return msgspec.json.decode(text)
+        except RecursionError:
+            raise CommandError(f"--param {key}: it is nested too deeply") from None
         except msgspec.DecodeError as error:
             hint = f"for text that starts with {text[0]}, write it in double quotes"
             raise CommandError(f"--param {key}: not JSON: {error}", hint) from None

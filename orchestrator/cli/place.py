@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
@@ -25,7 +26,9 @@ class Place(msgspec.Struct, frozen=True):
     @property
     def url(self) -> str:
         """The database as an URL."""
-        return self.database if "://" in self.database else f"sqlite:///{self.database}"
+        if "://" in self.database:
+            return self.database
+        return f"sqlite:///{quote(self.database, safe='/ +')}"  # in an URL, `?` and `%` would mean something
 
     @property
     def has_state(self) -> bool:

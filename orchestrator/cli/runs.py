@@ -28,7 +28,9 @@ SinceOption = Annotated[
     str | None, typer.Option(metavar="TIME", help="Only created since: `1h` ago, or an ISO 8601 date or time.")
 ]
 UntilOption = Annotated[str | None, typer.Option(metavar="TIME", help="Only created before then.")]
-CountOption = Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, help="At most so many, the newest.")]
+CountOption = Annotated[
+    int, typer.Option("--count", "-n", metavar="N", min=1, max=10**9, help="At most so many, the newest.")
+]
 
 
 def runs(

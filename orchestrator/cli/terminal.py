@@ -57,7 +57,11 @@ class Painter:
 
 
 def forgive_encodings() -> None:
-    """Let a terminal that isn't UTF-8 show `\\u2713` rather than end the command with an error."""
+    """Let a closed stream lead nowhere, and one that isn't UTF-8 show escapes rather than end the command."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest free descriptor is the closed one: nothing else that is opened may come to lie there.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for the whole process
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None and not (stream.encoding or "").lower().startswith("utf"):

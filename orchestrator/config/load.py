@@ -79,7 +79,8 @@ class _Loading:
         self.secrets = declare_secrets(main, self.rendering, report, environ)
         settle_variables(self.sections.vars, self.rendering, report)
         self.settings = self._settings()
-        self.sources = plugin_sources(main, self.plugins, report)
+        sources = plugin_sources(main, self.plugins, report)
+        self.sources = msgspec.structs.replace(sources, import_timeout=self._workers().import_timeout)
 
     def finish(self, inspector: Inspector | None, now: datetime) -> Loaded:
         planner = Planner(self.main, self.sections, self.rendering, self.settings, self.report)

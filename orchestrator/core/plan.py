@@ -109,6 +109,8 @@ class PluginSources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     folders: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    import_timeout: timedelta | None = None
+    """What one module's import may take while the catalogue is read; none means the reader's own limit."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

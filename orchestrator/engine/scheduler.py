@@ -85,7 +85,7 @@ class Scheduler:
     async def start(self) -> None:
         """Read the cursors, create what was missed by each job's `catch_up`, and the runs of `on_start` jobs."""
         now = self._clock.now()
-        beats = await self._gather(now)
+        beats = await self._gather(self._plan, now)
         await self._catch_up(beats, now)
         for beat in beats:
             self._push(beat, beat.schedule.next(max(now, beat.anchor), beat.anchor))
@@ -122,16 +122,22 @@ class Scheduler:
         self._awake.set()
 
     async def _change_plan(self, plan: Plan) -> None:
+        try:
+            beats = await self._gather(plan, self._clock.now())
+        except StoreError as error:
+            # The old beats go on until the database can be written again: then the plan is still to be changed.
+            fields = {"error": str(error)}
+            self._emit(Event(name="scheduler.delayed", at=self._clock.now(), level="error", fields=fields))
+            return
         self._plan, self._next_plan = plan, None
-        beats = await self._gather(self._clock.now())
         self._heap.clear()
         for beat in beats:
             self._push(beat, beat.after(beat.anchor))
         self._plan_changed.set()
 
-    async def _gather(self, now: datetime) -> list[Beat]:
-        wanted = {(job.name, key) for job, _, key in time_triggers(self._plan)}
-        return gather(self._plan, await self._store.submit(sync_cursors, wanted, now))
+    async def _gather(self, plan: Plan, now: datetime) -> list[Beat]:
+        wanted = {(job.name, key) for job, _, key in time_triggers(plan)}
+        return gather(plan, await self._store.submit(sync_cursors, wanted, now))
 
     def _push(self, beat: Beat, at: datetime | None) -> None:
         beat.next = at

@@ -41,7 +41,7 @@ class Guardian:
 
     def check(self) -> None:
         """Replace the guard if somebody killed it."""
-        if self._process.poll() is not None:
+        if self._pipe >= 0 and self._process.poll() is not None:
             os.close(self._pipe)
             self._process, self._pipe = _start(self._mark)
             for group in self._groups:

@@ -37,7 +37,7 @@ class ProcessInspector:
         if not (sources.folders or sources.modules or checks or resources):
             return Inspection()
         checks, unsendable = _sort_out(checks)
-        seconds = self._timeout.total_seconds()
+        seconds = (sources.import_timeout or self._timeout).total_seconds()
         request = Request(sources=sources, checks=checks, resources=resources, root=root, timeout=seconds)
         found = self._until_answered(request)
         return msgspec.structs.replace(found, param_problems=(*found.param_problems, *unsendable))
@@ -61,22 +61,12 @@ class ProcessInspector:
         shown = "".join(f'  File "{file}", line {line}\n' for file, line in frames[:30])
         problem = PluginProblem(
             module=step.name,
-            message=self._message(step, reading),
+            message=_message(step, reading, timedelta(seconds=request.timeout)),
             file=file or _file_of(step.name, request),
             line=line,
             traceback=f"Most recent call first:\n{shown}" if shown else "",
         )
         return _with_output(problem, reading, step)
-
-    def _message(self, step: Announced, reading: Reading) -> str:
-        what = f"importing {step.name}" if step.step is Step.IMPORT else f"checking the parameters of {step.name}"
-        if reading.end is End.STUCK or trace.timed_out(reading.trace):
-            return f"{what} did not finish in {format_duration(self._timeout)}"
-        if reading.end is End.LEFT:
-            return f"{what} closed the process's files or made it another program"
-        if reading.status < 0:
-            return f"{what} crashed the process with {signal.Signals(-reading.status).name}"
-        return f"{what} ended the process with exit status {reading.status}"
 
 
 def _sort_out(checks: list[ParamCheck]) -> tuple[list[ParamCheck], list[ParamProblem]]:
@@ -101,6 +91,17 @@ def _one_by_one(checks: list[ParamCheck]) -> tuple[list[ParamCheck], list[ParamP
         else:
             good.append(check)
     return good, bad
+
+
+def _message(step: Announced, reading: Reading, timeout: timedelta) -> str:
+    what = f"importing {step.name}" if step.step is Step.IMPORT else f"checking the parameters of {step.name}"
+    if reading.end is End.STUCK or trace.timed_out(reading.trace):
+        return f"{what} did not finish in {format_duration(timeout)}"
+    if reading.end is End.LEFT:
+        return f"{what} closed the process's files or made it another program"
+    if reading.status < 0:
+        return f"{what} crashed the process with {signal.Signals(-reading.status).name}"
+    return f"{what} ended the process with exit status {reading.status}"
 
 
 def _without(request: Request, step: Announced) -> Request:

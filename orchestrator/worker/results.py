@@ -9,6 +9,8 @@ import msgspec
 from orchestrator.core.units import format_size
 
 LIMIT = 2**20
+DEEPEST = 200
+"""Levels of lists and objects: what encodes here at the brink of recursion would not encode on the engine's side."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -27,7 +29,8 @@ def plain(value: Any) -> Any:
         built = msgspec.to_builtins(value, str_keys=True, enc_hook=_unusual)
         encoded = _encode(built)
         built = msgspec.json.decode(encoded)  # what the store will hold: NaN has become null, for one
-        msgspec.msgpack.encode(built)
+        if _deeper_than(built, DEEPEST):
+            raise NotJson("it is nested too deeply")
     except RecursionError:
         raise NotJson("it is nested too deeply, or contains itself") from None
     except (TypeError, ValueError, OverflowError) as error:
@@ -35,6 +38,12 @@ def plain(value: Any) -> Any:
     if len(encoded) > LIMIT:
         raise NotJson(f"it has {format_size(len(encoded))}, and at most {format_size(LIMIT)} are kept")
     return built
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        return levels == 0 or any(_deeper_than(inner, levels - 1) for inner in value.values())
+    return isinstance(value, list) and (levels == 0 or any(_deeper_than(inner, levels - 1) for inner in value))
 
 
 def _unusual(value: Any) -> Any:

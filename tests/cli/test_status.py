@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.errors import StoreError
 from orchestrator.core.runs import Cause
 from orchestrator.store import instances, requests
 from orchestrator.store.creation import NewRun, create_runs
 from orchestrator.store.store import Store
-from tests.project import Project
+from tests.project import Project, Running
 
 JOBS = """\
 version: 1
@@ -75,13 +76,23 @@ def test_an_engine_that_was_killed_is_noticed_at_once(known: Project) -> None:
     assert "its process is gone" in result.out
 
 
+def _stopped_since(engine: Running, store: Store, instance: int, past: datetime) -> bool:
+    engine.signal(signal.SIGSTOP)
+    try:
+        store.write(instances.heartbeat, instance, past, past)
+    except StoreError:
+        engine.signal(signal.SIGCONT)
+        return False
+    return True
+
+
 def test_an_engine_that_hangs_is_unhealthy_once_its_lease_has_run_out(known: Project) -> None:
     with known.engine() as engine:
-        engine.signal(signal.SIGSTOP)
         store = opened(known)
         found = store.read(instances.living)[0]
         past = datetime.now(UTC) - timedelta(seconds=1)
-        store.write(instances.heartbeat, found.id, past, past)  # as if it had hung for that long
+        # As if it had hung for that long. Stopped in the middle of a write it holds the lock: then once more.
+        engine.wait_for(lambda: _stopped_since(engine, store, found.id, past))
         store.close()
         assert known.cli("status", "--quick").code == 1
         engine.signal(signal.SIGCONT)

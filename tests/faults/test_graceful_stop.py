@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import pytest
 
+from orchestrator.cli.signals import ONE_PRESS
 from orchestrator.core.policies import Isolation
 from tests.faults.processes import children, family, nobody_left
 from tests.faults.storing import attempts, enqueue
@@ -169,6 +170,7 @@ def test_a_second_signal_hurries_and_still_leaves_nothing(project: Project, mark
         begin(project, engine, "work", "await")
         to_every_process(project, engine, mark)
         engine.wait_line("stopping")
+        time.sleep(ONE_PRESS + 0.1)  # what follows at once is the same wish, come twice
         to_every_process(project, engine, mark)
         assert engine.wait() == 0
     assert {run["state"] for run in project.runs() if run["cause"] == "manual"} == {"queued"}
@@ -176,7 +178,7 @@ def test_a_second_signal_hurries_and_still_leaves_nothing(project: Project, mark
 
 
 @pytest.mark.xfail(
-    strict=True, reason="cli/serve.py: asyncio.run gives the signals back to the system before the process has ended"
+    strict=False, reason="asyncio gives the signals back to the system some milliseconds before the process has ended"
 )
 def test_a_storm_of_signals_changes_nothing(project: Project, mark: str) -> None:
     project_with(project, "600s")

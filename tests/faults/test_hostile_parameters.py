@@ -140,7 +140,6 @@ def test_nesting_beyond_reason_is_refused(shop: Project) -> None:
     refused(shop, "echo", f"value={'[' * 400}{']' * 400}", more=("--no-check",))
 
 
-@pytest.mark.xfail(strict=True, reason="cli/params.py: RecursionError of the JSON decoder ends in a traceback")
 def test_nesting_without_end_is_refused(shop: Project) -> None:
     refused(shop, "echo", f"value={'[' * 5000}{']' * 5000}")
 
@@ -181,7 +180,6 @@ def test_a_number_of_no_run_is_refused(shop: Project, command: str) -> None:
     assert "there is no run 999999999" in result.err
 
 
-@pytest.mark.xfail(strict=True, reason="cli/options.py: a number beyond 64 bits ends in SQLite's OverflowError")
 @pytest.mark.parametrize("arguments", [["show"], ["logs"], ["cancel"], ["retry"], ["runs", "-n"]])
 def test_a_number_that_no_database_holds_is_refused(shop: Project, arguments: list[str]) -> None:
     result = shop.cli(*arguments, "99999999999999999999")
@@ -189,9 +187,6 @@ def test_a_number_that_no_database_holds_is_refused(shop: Project, arguments: li
     assert "Traceback" not in result.err
 
 
-@pytest.mark.xfail(
-    strict=True, reason="worker/results.py: what is nested up to the limit ends the engine that sends it"
-)
 def test_a_checkpoint_nested_without_end_fails_only_its_own_attempt(project: Project, mark: str) -> None:
     project.plugin("work", WORK)
     depths = [300, 900, *range(910, 980, 5), 5000]
