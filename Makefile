@@ -10,7 +10,7 @@ run: $(VENV)/.example ## Run the example jobs.yaml
 	@exec $(ORCHESTRATOR) run
 
 test: $(VENV)/.dev ## Run every test
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the rooms' imports
 	$(BIN)/ruff check

@@ -29,6 +29,7 @@ def plain(value: Any) -> Any:
         built = msgspec.to_builtins(value, str_keys=True, enc_hook=_unusual)
         encoded = _encode(built)
         built = msgspec.json.decode(encoded)  # what the store will hold: NaN has become null, for one
+        msgspec.msgpack.encode(built)
         if _deeper_than(built, DEEPEST):
             raise NotJson("it is nested too deeply")
     except RecursionError:

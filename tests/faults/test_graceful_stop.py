@@ -110,10 +110,7 @@ def assert_nothing_left(project: Project, mark: str) -> None:
             assert database.execute(f"SELECT count(*) FROM {table} WHERE {left}").fetchone() == (0,)
 
 
-WAYS = [to_the_engine, to_every_process, to_workers_first, interrupts_for_all]
-
-
-@pytest.mark.parametrize("send", WAYS)
+@pytest.mark.parametrize("send", [to_the_engine, to_workers_first])
 def test_what_runs_may_finish_and_nothing_new_begins(
     project: Project, mark: str, send: Callable[[Project, Running, str], None]
 ) -> None:
@@ -136,7 +133,7 @@ def test_what_runs_may_finish_and_nothing_new_begins(
     assert_nothing_left(project, mark)
 
 
-@pytest.mark.parametrize("send", WAYS)
+@pytest.mark.parametrize("send", [to_every_process, interrupts_for_all])
 def test_what_does_not_finish_is_given_back_uncharged_and_done_at_the_next_start(
     project: Project, mark: str, send: Callable[[Project, Running, str], None]
 ) -> None:

@@ -43,8 +43,8 @@ SECONDS = 6
 
 def at_work(project: Project) -> set[datetime]:
     """A project whose jobs fire each second for a while; gives the instants."""
-    first = (datetime.now(UTC) + timedelta(seconds=4)).replace(microsecond=0)
-    end = first + timedelta(seconds=SECONDS)
+    first = (datetime.now(UTC) + timedelta(seconds=8)).replace(microsecond=0)
+    end = first + timedelta(seconds=SECONDS - 1)  # both ends are fire times
     ticks = "".join(
         TICK.format(number=number, start=first.isoformat(), end=end.isoformat()) for number in range(JOB_COUNT)
     )

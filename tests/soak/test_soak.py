@@ -16,7 +16,7 @@ from soak.wrapping import Options
 
 ALL = bool(os.environ.get("SOAK_PROVE"))
 """All breakages and failpoints; by default those few that guard what matters most: the rest takes minutes."""
-QUICK_BREAKAGES = ("no fence", "no unique fires", "told before the commit")
+QUICK_BREAKAGES = ("no fence", "no unique fires")
 QUICK_FAILPOINTS = ("before commit", "after commit", "after claim")
 
 

@@ -166,6 +166,7 @@ def test_the_answer_comes_after_the_commit(tmp_path: Path) -> None:
 
             for n in range(100):
                 name = f"job-{n}"
+                futures.clear()  # the commit may come before the line that notes its future
                 future = here.pause(name)
                 future.add_done_callback(lambda _, name=name: check(name))
                 futures[:] = [future]
