@@ -38,7 +38,7 @@ def hold(context: Context):
         time.sleep(600)
 """
 JOB_COUNT = 20
-SECONDS = 6
+SECONDS = 4
 
 
 def at_work(project: Project) -> set[datetime]:
