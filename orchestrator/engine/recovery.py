@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
 from orchestrator.core.clock import Clock
 from orchestrator.core.plan import Job, Plan
 from orchestrator.core.runs import Outcome, Run
@@ -32,6 +35,7 @@ class Recovery:
         self._emit = emit
         self._host = host
         self._followers = followers
+        self._suspects: dict[int, datetime] = {}
 
     def apply(self, plan: Plan, followers: Followers) -> None:
         """Judge what is recovered from now on by another plan."""
@@ -40,8 +44,10 @@ class Recovery:
 
     async def sweep(self, own_id: int) -> int:
         """Retire dead engines and recover what stopped engines still hold; gives how many runs were recovered."""
-        for instance in await self._store.read_soon(instances.living):
-            if instance.id != own_id and (why := self._why_dead(instance)):
+        living = await self._store.read_soon(instances.living)
+        before, self._suspects = self._suspects, self._overdue(living)
+        for instance in living:
+            if instance.id != own_id and (why := self._why_dead(instance, before)):
                 await self._store.submit(instances.retire, instance.id, self._clock.now())
                 if why == _GONE and instance.wake_path:
                     remove_left(instance.wake_path)
@@ -50,10 +56,17 @@ class Recovery:
         owners = await self._store.read_soon(instances.orphan_owners)
         return sum([await self._recover(owner) for owner in owners])
 
-    def _why_dead(self, instance: Instance) -> str | None:
+    def _overdue(self, living: Sequence[Instance]) -> dict[int, datetime]:
+        """Engines whose lease ran out, and when they were last heard of."""
+        now = self._clock.now()
+        return {instance.id: instance.heartbeat_at for instance in living if instance.lease_until < now}
+
+    def _why_dead(self, instance: Instance, before: Mapping[int, datetime]) -> str | None:
+        """`before` are the suspects of the sweep before this one. While something locks the database for all, every
+        lease runs out; who lives renews it as soon as that is possible, and must be given the time to."""
         if instance.host == self._host and instance.wake_path and not is_listening(instance.wake_path):
             return _GONE
-        if instance.lease_until < self._clock.now():
+        if instance.id in self._suspects and before.get(instance.id) == instance.heartbeat_at:
             return "its lease ran out"
         return None
 

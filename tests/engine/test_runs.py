@@ -210,12 +210,34 @@ def test_the_runs_of_a_dead_engine_are_recovered_once_and_charged(bench: Any, ma
         )
         bench.clock.advance(timedelta(seconds=1))
         async with bench.running(job), bench.running(job):
+            await bench.pass_time(timedelta(seconds=6))
             await bench.until(lambda: bench.states() == ["scheduled"])
             await bench.pass_time(timedelta(seconds=11))
             await bench.until(lambda: bench.states() == ["succeeded"])
         outcomes = [a.outcome.value for a in bench.view.read(queries.list_attempts, run_id)]
         assert outcomes == ["crashed", "succeeded"]
         assert len(bench.named("engine.lost")) >= 1
+
+    asyncio.run(body())
+
+
+def test_a_lease_that_ran_out_while_nobody_could_write_may_be_renewed(bench: Any, make_job: MakeJob) -> None:
+    """Whoever holds the database locked lets every lease run out; the first to write again must not kill the rest."""
+
+    async def body() -> None:
+        then = bench.clock.now()
+        slow = bench.view.write(
+            instances.register, host="elsewhere", pid=1, plan_path="", wake_path=None, now=then, lease_until=then
+        )
+        bench.clock.advance(timedelta(seconds=1))
+        async with bench.running(make_job()):
+            assert bench.named("engine.lost") == []
+            now = bench.clock.now()
+            assert bench.view.write(instances.heartbeat, slow, now, now + timedelta(seconds=15))
+            await bench.pass_time(timedelta(seconds=12))
+            assert bench.named("engine.lost") == []
+            await bench.pass_time(timedelta(seconds=18))
+            assert [event.fields["reason"] for event in bench.named("engine.lost")] == ["its lease ran out"]
 
     asyncio.run(body())
 
