@@ -33,10 +33,11 @@ class Breakage(NamedTuple):
 
 
 def _no_fence() -> None:
-    """Any ending counts, whoever holds the run by now."""
+    """Any ending counts, whoever holds the run by now; and an engine that lost its lease reports on as if it hadn't."""
     from sqlalchemy import Connection, select
 
-    from orchestrator.store import bulk, endings
+    from orchestrator.engine import engine
+    from orchestrator.store import bulk, endings, instances
     from orchestrator.store.chunks import chunked
     from orchestrator.store.tables import runs
 
@@ -53,6 +54,13 @@ def _no_fence() -> None:
         text = bulk._insert_sql(table, columns, 1, connection.dialect)
         connection.exec_driver_sql(text.replace("INSERT", "INSERT OR REPLACE", 1), list(rows))
 
+    async def renew_lease(self: Any) -> None:
+        now = self._clock.now()
+        renewed = await self._store.submit(instances.heartbeat, self._dispatcher.owner, now, now + engine.LEASE)
+        if not renewed:
+            await self._register()
+
+    engine.Engine._renew_lease = renew_lease  # type: ignore[method-assign]
     endings._still_ours = still_ours  # type: ignore[assignment]
     endings.insert_rows = insert_or_replace  # type: ignore[assignment]
 
@@ -140,7 +148,7 @@ def _no_followers() -> None:
 
 
 BREAKAGES = {
-    "no fence": Breakage(_no_fence, frozenset({"doubled"}), {"freeze": 1}, faults=2, slow=0.8),
+    "no fence": Breakage(_no_fence, frozenset({"doubled"}), {"freeze": 1}, faults=3, slow=0.8),
     "no unique fires": Breakage(_no_unique_fires, frozenset({"doubled"}), {"kill_worker": 1}),
     "told before the commit": Breakage(
         _told_before_the_commit, frozenset({"lost"}), {"kill_enqueuer": 1}, faults=6, rate=200.0, of_enqueuer=True

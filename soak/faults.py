@@ -42,6 +42,8 @@ class Faults:
     gap: float
     """Seconds between faults, in the mean."""
     lease: float
+    sweep: float
+    """Seconds between two looks of an engine for dead ones."""
     weights: dict[str, int]
     kill_enqueuer: Callable[[], bool]
     done: Counter[str] = field(default_factory=Counter)
@@ -113,10 +115,13 @@ class Faults:
         return place.freeze(0.2 + amount * self.lease / 2)
 
     def _freeze(self, place: Place, amount: float) -> bool:
-        """Still for so long that others take the engine for dead, while its workers go on."""
+        """Still for so long that others take the engine for dead, while its workers go on.
+
+        They have to see the lease overdue in two sweeps.
+        """
         if not all(other.working and other.frozen_until is None for other in self.places):
             return False
-        return place.freeze(self.lease * (1.3 + 0.5 * amount) + 1)
+        return place.freeze(self.lease * (1.2 + 0.5 * amount) + 3 * self.sweep)
 
     def _downtime(self, _place: Place, amount: float) -> None:
         """No engine at all for a while: fires are missed."""

@@ -17,12 +17,10 @@ from soak.engines import Place
 from soak.evidence import Evidence, gather, read_policies
 from soak.faults import CALM, Faults
 from soak.project import Project
-from soak.wrapping import ROOT, Options
+from soak.wrapping import LEASE, QUICK_SWEEP, ROOT, SWEEP, Options
 
 LOOK_EVERY = 0.03
 REAL = Options()
-LEASE = 15.0
-"""Seconds; the engine's own, unless the options shorten it."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,7 @@ class Trial:
             self._places,
             settings.gap,
             settings.options.lease or LEASE,
+            SWEEP if settings.options.lease is None else QUICK_SWEEP,
             settings.weights,
             self._kill_enqueuer,
         )

@@ -12,6 +12,10 @@ from pathlib import Path
 import msgspec
 
 ROOT = Path(__file__).parents[1]
+LEASE = 15.0
+SWEEP = 5.0
+"""Seconds: how long a silent engine counts as alive, and between two looks for dead ones; both are the engine's own."""
+QUICK_SWEEP = 1
 _START = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from soak.wrapping import main; main()"
 
 
@@ -57,7 +61,7 @@ def _shorten_lease(seconds: float) -> None:
     from orchestrator.engine import engine
 
     engine.LEASE = timedelta(seconds=seconds)
-    engine.HEARTBEAT_SECONDS = engine.RECOVERY_SECONDS = 1
+    engine.HEARTBEAT_SECONDS = engine.RECOVERY_SECONDS = QUICK_SWEEP
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ _SCHEMA = "schemas/jobs.schema.json"
 
 def init(folder: FolderArgument = Path()) -> None:
     """Make a new project with a first job. Nothing that exists is overwritten."""
-    from orchestrator.cli.schema import schema_text
+    from orchestrator.config.schema import schema_text
 
     files = {**_FILES, _SCHEMA: schema_text()}
     taken = [name for name in files if (folder / name).exists()]

@@ -9,7 +9,8 @@ import msgspec
 
 from orchestrator.cli.errors import CommandError
 from orchestrator.core.catalogue import ParamCheck
-from orchestrator.core.plan import TEMPLATE_KEY, Job, Plan
+from orchestrator.core.json_values import holds_template
+from orchestrator.core.plan import Job, Plan
 
 
 def parse_params(pairs: Sequence[str]) -> dict[str, Any]:
@@ -54,16 +55,10 @@ def check_params(plan: Plan, job: Job, params: dict[str, Any]) -> None:
 
     inspector = ProcessInspector(plan.workers.import_timeout)
     merged = {**job.params, **params}
-    deferred = tuple(name for name, value in merged.items() if _is_deferred(value))
+    deferred = tuple(name for name, value in merged.items() if holds_template(value))
     check = ParamCheck(job=job.name, call=job.call, params=merged, deferred=deferred)
     uses = {resource.name: resource.use for resource in plan.resources.values()}
     found = inspector.inspect(plan.sources, [check], uses, plan.root).param_problems
     if found:
         hints = [problem.hint for problem in found if problem.hint]
         raise CommandError("\n".join(problem.message for problem in found), hints[0] if hints else None)
-
-
-def _is_deferred(value: Any) -> bool:
-    if isinstance(value, dict):
-        return TEMPLATE_KEY in value or any(map(_is_deferred, value.values()))
-    return isinstance(value, list) and any(map(_is_deferred, value))

@@ -17,6 +17,8 @@ CheckOption = Annotated[bool, typer.Option("--check", help="Write nothing; fail 
 
 def schema(*, output: OutputOption = Path("schemas/jobs.schema.json"), check: CheckOption = False) -> None:
     """Write the JSON Schema of jobs.yaml."""
+    from orchestrator.config.schema import schema_text
+
     text = schema_text()
     if str(output) == "-":
         print(text, end="")
@@ -29,15 +31,6 @@ def schema(*, output: OutputOption = Path("schemas/jobs.schema.json"), check: Ch
         except OSError as error:
             raise CommandError(f"can't write {output}: {error.strerror}") from None
         print(f"wrote {output}")
-
-
-def schema_text() -> str:
-    """The schema as it is written to files."""
-    import json
-
-    from orchestrator.config.schema import json_schema
-
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _compare(output: Path, text: str) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 from orchestrator.config.decoding import read_text
 from orchestrator.config.keys import close_to
-from orchestrator.config.rendering import has_broken, has_marker
+from orchestrator.config.rendering import has_broken
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Entry
 from orchestrator.config.source import Block, Place, Source, at
 from orchestrator.core.catalogue import CallableInfo, Inspection, Inspector, ParamCheck, ParamProblem, PluginProblem
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.json_values import holds_template
 from orchestrator.core.plan import Job, PluginSources, Resource
 from orchestrator.core.policies import Isolation
 from orchestrator.plugins.isolation import check_isolation
@@ -40,7 +41,7 @@ def inspect(
 
 
 def _param_check(job: Job) -> ParamCheck:
-    waits = tuple(name for name, value in job.params.items() if has_marker(value) or has_broken(value))
+    waits = tuple(name for name, value in job.params.items() if holds_template(value) or has_broken(value))
     present = {name: value for name, value in job.params.items() if name not in waits}
     return ParamCheck(job=job.name, call=job.call, params=present, deferred=waits)
 

@@ -13,6 +13,7 @@ from orchestrator.config.namespaces import JOB, RUN
 from orchestrator.config.report import Report
 from orchestrator.config.source import BROKEN, Block, Items, Path_, Source
 from orchestrator.config.templates import Compiled, Mention, TemplateFault, compiled, evaluate, is_template
+from orchestrator.core.json_values import holds_template
 from orchestrator.core.plan import TEMPLATE_KEY
 
 
@@ -63,7 +64,7 @@ class Rendering:
         """Settle a variable; the variables that it mentions come before it."""
         done = self.value(value, source, path, Use.OPTIONS)
         self.vars[name] = done
-        if has_marker(done):
+        if holds_template(done):
             self._deferred.add(name)
 
     def forget(self, name: str) -> None:
@@ -122,13 +123,6 @@ def _unknown(mention: Mention, known: Any) -> TemplateFault:
     root, name = mention.root, str(mention.name)
     code = "missing-env" if root == "env" else "undefined-name"
     return TemplateFault(code, namespaces.missing(root, name), namespaces.hint(root, name, known))
-
-
-def has_marker(value: Any) -> bool:
-    """Whether something in a value waits for the attempt."""
-    if isinstance(value, dict):
-        return TEMPLATE_KEY in value or any(map(has_marker, value.values()))
-    return isinstance(value, list) and any(map(has_marker, value))
 
 
 def plain(value: Any) -> Any:

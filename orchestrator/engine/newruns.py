@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.json_values import DEEPEST, holds_template, is_too_deep
 from orchestrator.core.plan import TEMPLATE_KEY, Job, Plan
 from orchestrator.core.policies import Overlap
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.core.triggers import On
 from orchestrator.store.creation import NewRun
-
-DEEPEST = 200
-"""Levels of nesting: far fewer than Python's limit, which is reached sooner or later depending on who calls."""
 
 
 class ParamsError(OrchestratorError):
@@ -64,34 +61,15 @@ def new_run(
 
 def _check(params: dict[str, Any]) -> None:
     """What is refused here would otherwise be found by an engine, again and again, when it hands the run over."""
-    if _depth(params) > DEEPEST:
+    if is_too_deep(params):
         raise ParamsError(f"the parameters can't be sent to a worker: they are nested deeper than {DEEPEST} levels")
     try:
         msgspec.msgpack.encode(params)
     except (TypeError, ValueError, OverflowError) as error:
         raise ParamsError(f"the parameters can't be sent to a worker: {error}") from None
-    if _holds_template(params):
+    # Templates may read secrets: whoever may trigger a job may not, therefore, bring templates of their own.
+    if holds_template(params):
         raise ParamsError(f"the key {TEMPLATE_KEY!r} is reserved: only jobs.yaml may hold templates")
-
-
-def _depth(value: Any) -> int:
-    """How many levels of lists and objects there are; no more are looked at than matter."""
-    depth, level = 0, [value]
-    while level and depth <= DEEPEST:
-        level = [inner for outer in level for inner in _contents(outer) if isinstance(inner, (dict, list))]
-        depth += 1
-    return depth
-
-
-def _holds_template(value: Any) -> bool:
-    """Templates may read secrets: whoever may trigger a job may not, therefore, bring templates of their own."""
-    return (isinstance(value, dict) and TEMPLATE_KEY in value) or any(map(_holds_template, _contents(value)))
-
-
-def _contents(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def random_delay(most: timedelta) -> timedelta:

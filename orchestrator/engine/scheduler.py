@@ -20,7 +20,7 @@ from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.misfires import Missed, look_back, serve_missed
 from orchestrator.engine.newruns import new_run, random_delay
 from orchestrator.store import queries
-from orchestrator.store.creation import Created, CursorMove, NewRun, create_runs
+from orchestrator.store.creation import OVERLAP_REASON, Created, CursorMove, NewRun, create_runs
 from orchestrator.store.cursors import sync_cursors
 from orchestrator.store.grabs import Grab
 from orchestrator.store.store import Store
@@ -261,9 +261,14 @@ class Scheduler:
                 new, moves = [], []
 
     def _tell(self, new: Sequence[NewRun], created: list[Created]) -> None:
-        for run, made in zip(new, created, strict=False):
+        for run, made in zip(new, created, strict=True):
             if made.state is RunState.SKIPPED and made.id is not None:
-                fields = {"job": made.job, "run_id": made.id, "fire_time": run.fire_time, "reason": run.skip_reason}
+                fields = {
+                    "job": made.job,
+                    "run_id": made.id,
+                    "fire_time": run.fire_time,
+                    "reason": run.skip_reason or OVERLAP_REASON,
+                }
                 self._emit(Event(name="run.skipped", at=run.created_at, level="warning", fields=fields))
 
 

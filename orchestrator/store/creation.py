@@ -111,7 +111,7 @@ class _Batch:
         self._busy = _busy_jobs(connection, new, every_job=grab is not None)
         lanes = {(run.queue, run.isolation) for run in new}
         self._openings = Openings(connection, grab, lanes) if grab is not None else None
-        self._replaceable: dict[str, list[_Draft]] = {}
+        self._replaceable: dict[str, _Draft] = {}
         self._cleared: set[str] = set()
 
     def decide(self, draft: _Draft) -> None:
@@ -145,9 +145,9 @@ class _Batch:
         if job in self._busy and job not in self._cleared:
             self._cleared.add(job)
             _cancel_unfinished(self._connection, job, draft.run.created_at)
-        for earlier in self._replaceable.get(job, ()):
+        if (earlier := self._replaceable.get(job)) is not None:
             earlier.become(RunState.CANCELLED, REPLACED_REASON)
-        self._replaceable[job] = [draft]
+        self._replaceable[job] = draft
 
 
 def why_skipped(run: NewRun, busy: Container[str]) -> str | None:

@@ -6,16 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.plan import TEMPLATE_KEY
+from orchestrator.core.json_values import holds_template
 from orchestrator.worker.masking import Mask
 from orchestrator.worker.messages import Assignment, Setup
-
-
-def has_template(value: Any) -> bool:
-    """Whether a marker is somewhere in a JSON value."""
-    if isinstance(value, dict):
-        return TEMPLATE_KEY in value or any(map(has_template, value.values()))
-    return isinstance(value, list) and any(map(has_template, value))
 
 
 class Renderer:
@@ -28,7 +21,7 @@ class Renderer:
     def params(self, assignment: Assignment) -> dict[str, Any]:
         """The parameters of an attempt, with `run` and `job` known."""
         params = assignment.params
-        if not params or not has_template(params):
+        if not params or not holds_template(params):
             return params
         run = {"id": assignment.run_id, "fire_time": assignment.fire_time, "attempt": assignment.number}
         rendered: dict[str, Any] = self._render(params, run=run, job={"name": assignment.job})
@@ -36,7 +29,7 @@ class Renderer:
 
     def options(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of a resource."""
-        if not has_template(options):
+        if not holds_template(options):
             return options
         rendered: dict[str, Any] = self._render(options)
         return rendered

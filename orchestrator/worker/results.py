@@ -6,11 +6,10 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.core.json_values import is_too_deep
 from orchestrator.core.units import format_size
 
 LIMIT = 2**20
-DEEPEST = 200
-"""Levels of lists and objects: what encodes here at the brink of recursion would not encode on the engine's side."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -30,7 +29,7 @@ def plain(value: Any) -> Any:
         encoded = _encode(built)
         built = msgspec.json.decode(encoded)  # what the store will hold: NaN has become null, for one
         msgspec.msgpack.encode(built)
-        if _deeper_than(built, DEEPEST):
+        if is_too_deep(built):  # what encodes here at the brink of recursion would not on the engine's side
             raise NotJson("it is nested too deeply")
     except RecursionError:
         raise NotJson("it is nested too deeply, or contains itself") from None
@@ -39,12 +38,6 @@ def plain(value: Any) -> Any:
     if len(encoded) > LIMIT:
         raise NotJson(f"it has {format_size(len(encoded))}, and at most {format_size(LIMIT)} are kept")
     return built
-
-
-def _deeper_than(value: Any, levels: int) -> bool:
-    if isinstance(value, dict):
-        return levels == 0 or any(_deeper_than(inner, levels - 1) for inner in value.values())
-    return isinstance(value, list) and (levels == 0 or any(_deeper_than(inner, levels - 1) for inner in value))
 
 
 def _unusual(value: Any) -> Any:

@@ -7,12 +7,11 @@ import queue
 import threading
 from typing import NoReturn
 
+from orchestrator.worker.assignments import assignments
 from orchestrator.worker.attempt import execute
-from orchestrator.worker.messages import Assignment, Frames, Stop, to_worker
+from orchestrator.worker.messages import Assignment, Frames
 from orchestrator.worker.slot import Slot
 from orchestrator.worker.workplace import Workplace
-
-_CHUNK = 256 * 1024
 
 
 class Crew:
@@ -54,15 +53,5 @@ def serve(workplace: Workplace, frames: Frames, early: list[bytes]) -> None:
     """Hand assignments to threads until the engine says stop, which it does when nothing runs."""
     crew = Crew(workplace)
     _sign_exits(workplace.slot)
-    bodies = early
-    while True:
-        for body in bodies:
-            for message in to_worker(body):
-                if isinstance(message, Assignment):
-                    crew.give(message)
-                elif isinstance(message, Stop):
-                    return
-        data = workplace.socket.recv(_CHUNK)
-        if not data:
-            workplace.watch.end()
-        bodies = frames.feed(data)
+    for assignment in assignments(workplace, frames, early):
+        crew.give(assignment)

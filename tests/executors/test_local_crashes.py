@@ -222,14 +222,14 @@ def test_a_callable_that_breaks_the_line_to_the_engine_is_charged(bed: Any) -> N
     bed.plugin("""
         import os, socket, stat, time
         def sockets():
-            return [fd for fd in range(3, 50) if _is_socket(fd)]
+            return [fd for fd in range(3, 4096) if _is_socket(fd)]
         def _is_socket(fd):
             try:
                 return stat.S_ISSOCK(os.fstat(fd).st_mode)
             except OSError:
                 return False
         def closes_everything():
-            os.closerange(3, 50)
+            os.closerange(3, 4096)
             time.sleep(3600)
         def talks_nonsense():
             os.write(sockets()[0], b"\\0\\0\\0\\3abc")
