@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.core.policies import CatchUp, Isolation, Overlap, Retry
+from orchestrator.core.keys import KeyTemplate
+from orchestrator.core.policies import CatchUp, Isolation, Order, Overlap, PerKey, RateLimit, Retry, Unique
 from orchestrator.core.triggers import AfterTrigger, TimeTrigger
 
 DEFAULT_QUEUE = "default"
+DEFAULT_AGING = timedelta(minutes=5)
 TEMPLATE_KEY = "$template"
 """A parameter value `{"$template": text}` is rendered by the worker just before the attempt, with `run` and `job`."""
 
@@ -40,6 +42,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     queue: str = DEFAULT_QUEUE
     priority: int = 0
     """0 is the default; higher goes first."""
+    order: Order = Order.FIFO
+    aging: timedelta = DEFAULT_AGING
+    group_by: KeyTemplate | None = None
+    """These three are its queue's, so that whoever creates a run needs to know the job alone."""
+    unique: Unique | None = None
+    """When a run that somebody asks for, or that a fire would give, is a duplicate of another."""
+    expires_in: timedelta | None = None
+    """A run that hasn't started so long after it was due is skipped."""
     isolation: Isolation = Isolation.PROCESS
     retry: Retry = Retry()
     timeout: timedelta | None = timedelta(minutes=5)
@@ -67,6 +77,11 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str
     concurrency: int | None = None
+    order: Order = Order.FIFO
+    aging: timedelta = DEFAULT_AGING
+    """A run that has waited so much longer than another weighs as much as one of the next higher priority."""
+    rate_limit: RateLimit | None = None
+    per_key: PerKey | None = None
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

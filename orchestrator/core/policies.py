@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
+from orchestrator.core.keys import KeyTemplate
+
 
 class Backoff(StrEnum):
     """How the pause between attempts grows."""
@@ -48,6 +50,47 @@ class Isolation(StrEnum):
     PROCESS = "process"
     THREAD = "thread"
     ASYNC = "async"
+
+
+class Order(StrEnum):
+    """Which of a queue's waiting runs of one priority goes first: the oldest, or the newest."""
+
+    FIFO = "fifo"
+    LIFO = "lifo"
+
+
+class OnConflict(StrEnum):
+    """What becomes of a run whose key is taken: it is not created; the one that waits gives way to it; or it is not
+    created, and the key stays taken for longer."""
+
+    IGNORE = "ignore"
+    REPLACE = "replace"
+    EXTEND = "extend"
+
+
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """At most `count` starts in any stretch of time as long as `period`."""
+
+    count: int
+    period: timedelta
+
+
+class PerKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Limits that runs with the same key share; keys take turns."""
+
+    by: KeyTemplate
+    concurrency: int | None = None
+    rate_limit: RateLimit | None = None
+
+
+class Unique(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a run is a duplicate: another of the job with its key was created less than `window` ago or, without a
+    window, isn't finished."""
+
+    by: KeyTemplate | None = None
+    """None: all parameters together."""
+    window: timedelta | None = None
+    on_conflict: OnConflict = OnConflict.IGNORE
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,7 +77,17 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """When it may start; later than the fire time after jitter or a retry's pause."""
     fire_time: datetime | None = None
     parent_id: int | None = None
+    flow_id: int | None = None
+    """The run of a workflow that this is a step of."""
+    step: str | None = None
+    item_index: int | None = None
+    """Which item of a `foreach` step this is, from 0."""
     params: dict[str, Any] | None = None
+    group_key: str | None = None
+    """What it shares its queue's `per_key` limits by."""
+    unique_key: str | None = None
+    expires_at: datetime | None = None
+    """When it is skipped if it hasn't started."""
     attempt: int = 0
     """Grows with every claim and never repeats: the fence. `attempt - uncharged` counts against the policy."""
     uncharged: int = 0

@@ -11,6 +11,7 @@ import msgspec
 
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.json_values import DEEPEST, holds_template, is_too_deep
+from orchestrator.core.keys import make_key
 from orchestrator.core.plan import TEMPLATE_KEY, Job, Plan
 from orchestrator.core.policies import Overlap
 from orchestrator.core.runs import Cause, RunState
@@ -56,6 +57,10 @@ def new_run(
         # Only what a schedule asks for can collide; what a person or a catch-up asks for waits its turn.
         overlap=job.overlap if cause in (Cause.FIRE, Cause.AFTER, Cause.START) else Overlap.ALLOW,
         skip_reason=skip_reason or job.unusable,
+        order=job.order,
+        aging=job.aging,
+        group_key=None if job.group_by is None else make_key(job.group_by, merged),
+        expires_at=None if job.expires_in is None else max(due_at, now) + job.expires_in,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict, deque
-from datetime import datetime
 
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Isolation
@@ -38,7 +37,7 @@ class Lanes:
         self._job_limits = {j.name: j.concurrency for j in plan.jobs.values() if j.concurrency is not None}
         self._in_queue: Counter[str] = Counter()
         self._in_job: Counter[str] = Counter()
-        self._lines: dict[Isolation, list[tuple[int, datetime, int, SimulatedRun]]] = {kind: [] for kind in Isolation}
+        self._lines: dict[Isolation, list[tuple[int, int, SimulatedRun]]] = {kind: [] for kind in Isolation}
         # Who stands before a limit waits there, so that a place that falls free costs one look and not one for each.
         self._at_job: defaultdict[str, deque[SimulatedRun]] = defaultdict(deque)
         self._at_queue: defaultdict[str, deque[SimulatedRun]] = defaultdict(deque)
@@ -71,7 +70,7 @@ class Lanes:
         started: list[SimulatedRun] = []
         for isolation, line in self._lines.items():
             while line and self._room[isolation] > 0:
-                run = heapq.heappop(line)[3]
+                run = heapq.heappop(line)[2]
                 if run.state is WAITING and self._admits(run):
                     self._enter(run)
                     started.append(run)
@@ -79,7 +78,7 @@ class Lanes:
 
     def _line_up(self, run: SimulatedRun) -> None:
         new = run.new
-        heapq.heappush(self._lines[new.isolation], (-new.priority, new.due_at, run.number, run))
+        heapq.heappush(self._lines[new.isolation], (new.rank, run.number, run))
 
     def _admits(self, run: SimulatedRun) -> bool:
         job, queue = run.new.job, run.new.queue

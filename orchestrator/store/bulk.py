@@ -17,13 +17,13 @@ from sqlalchemy import Connection, Dialect, Table
 
 BLOCK = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 _encode = msgspec.json.encode
 
 
 def micros(instant: datetime | None) -> int | None:
     """Whole microseconds since 1970 UTC."""
-    return None if instant is None else (instant - _EPOCH) // _MICROSECOND
+    return None if instant is None else (instant - _EPOCH) // MICROSECOND
 
 
 def from_micros(value: int | None) -> datetime | None:

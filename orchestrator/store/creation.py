@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Dialect, and_, select, update
+from sqlalchemy import Connection, Dialect, and_, bindparam, select, update
 
-from orchestrator.core.plan import DEFAULT_QUEUE
-from orchestrator.core.policies import Isolation, Overlap
+from orchestrator.core.plan import DEFAULT_AGING, DEFAULT_QUEUE
+from orchestrator.core.policies import Isolation, Order, Overlap
 from orchestrator.core.runs import Cause, RunState
-from orchestrator.store.bulk import insert_rows, json_text, micros
+from orchestrator.store.bulk import MICROSECOND, insert_rows, json_text, micros
 from orchestrator.store.chunks import chunked
 from orchestrator.store.grabs import Grab, Openings
 from orchestrator.store.states import CANCELLED, is_active, is_running
@@ -40,6 +40,25 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     deadline_at: datetime | None = None
     overlap: Overlap = Overlap.ALLOW
     skip_reason: str | None = None
+    order: Order = Order.FIFO
+    aging: timedelta = DEFAULT_AGING
+    group_key: str | None = None
+    unique_key: str | None = None
+    unique_until: datetime | None = None
+    expires_at: datetime | None = None
+    flow_id: int | None = None
+    step: str | None = None
+    item_index: int | None = None
+    item: Any = None
+
+    @property
+    def rank(self) -> int:
+        """What its queue is ordered by, lowest first. All that waits ages alike, so the order of two runs never
+        changes: each level of priority weighs as much as having waited `aging` longer, and nothing starves."""
+        due_at = micros(self.due_at)
+        assert due_at is not None  # noqa: S101 - for the type checker: an instant has microseconds
+        sign = -1 if self.order is Order.LIFO else 1
+        return sign * due_at - self.priority * (self.aging // MICROSECOND)
 
 
 class CursorMove(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +93,7 @@ def create_runs(
     batch = _Batch(connection, new, grab)
     drafts = [_Draft(run_id, run) for run_id, run in zip(ids, new, strict=True)]
     # Where some may start at once, the urgent ones are asked first; ids keep the order in which the runs were given.
-    for draft in sorted(drafts, key=lambda one: -one.run.priority) if grab is not None else drafts:
+    for draft in sorted(drafts, key=lambda one: one.run.rank) if grab is not None else drafts:
         batch.decide(draft)
     insert_rows(connection, runs, _COLUMNS, [_row(draft) for draft in drafts if not draft.known])
     if moves:
@@ -160,7 +179,8 @@ def why_skipped(run: NewRun, busy: Container[str]) -> str | None:
 _COLUMNS = (
     *("id", "job", "state", "cause", "queue", "isolation", "priority", "created_at", "due_at", "fire_time"),
     *("parent_id", "params", "attempt", "uncharged", "cancel_requested", "deadline_at", "reason", "finished_at"),
-    *("owner", "started_at"),
+    *("owner", "started_at", "rank", "group_key", "unique_key", "unique_until", "expires_at"),
+    *("flow_id", "step", "item_index", "item"),
 )
 
 
@@ -190,6 +210,15 @@ def _row(draft: _Draft) -> tuple[Any, ...]:
         created_at if draft.state.finished else None,
         draft.owner,
         created_at if started else None,
+        run.rank,
+        run.group_key,
+        run.unique_key,
+        micros(run.unique_until),
+        micros(run.expires_at),
+        run.flow_id,
+        run.step,
+        run.item_index,
+        json_text(run.item),
     )
 
 
@@ -210,15 +239,22 @@ def _already_created(connection: Connection, new: Iterable[NewRun]) -> set[tuple
     fires = {(run.fire_time, run.job) for run in new if run.fire_time is not None}
     parents = {(run.parent_id, run.job) for run in new if run.parent_id is not None}
     known: set[tuple[str, datetime | int | None]] = set()
-    for column, wanted in ((runs.c.fire_time, fires), (runs.c.parent_id, parents)):
+    for statement, wanted in ((_JOBS_FIRED, fires), (_JOBS_FOLLOWING, parents)):
         by_value: dict[Any, list[str]] = {}
         for value, job in wanted:
             by_value.setdefault(value, []).append(job)
         for value, jobs in by_value.items():
             for chunk in chunked(jobs):
-                found = connection.execute(select(runs.c.job).where(column == value, runs.c.job.in_(chunk)))
+                found = connection.execute(statement, {"value": value, "jobs": chunk})
                 known.update((job, value) for (job,) in found)
     return known
+
+
+# Built once: an expression is a circle of objects that holds its list of names until the garbage collector comes round.
+_among_jobs = runs.c.job.in_(bindparam("jobs", expanding=True))
+_JOBS_FIRED = select(runs.c.job).where(runs.c.fire_time == bindparam("value"), _among_jobs)
+_JOBS_FOLLOWING = select(runs.c.job).where(runs.c.parent_id == bindparam("value"), _among_jobs)
+_JOBS_BUSY = select(runs.c.job).where(is_active, _among_jobs).distinct()
 
 
 def _busy_jobs(connection: Connection, new: Iterable[NewRun], *, every_job: bool) -> set[str]:
@@ -227,7 +263,7 @@ def _busy_jobs(connection: Connection, new: Iterable[NewRun], *, every_job: bool
     asked = {run.job for run in new if (every_job or run.overlap in matters) and run.skip_reason is None}
     busy: set[str] = set()
     for chunk in chunked(sorted(asked)):
-        found = connection.execute(select(runs.c.job).where(is_active, runs.c.job.in_(chunk)).distinct())
+        found = connection.execute(_JOBS_BUSY, {"jobs": chunk})
         busy.update(job for (job,) in found)
     return busy
 

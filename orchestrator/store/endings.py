@@ -67,13 +67,17 @@ def settle(connection: Connection, owner: int, endings: Sequence[Ending], now: d
 def _still_ours(connection: Connection, owner: int, endings: Sequence[Ending]) -> dict[int, tuple[int, bool]]:
     ours: dict[int, tuple[int, bool]] = {}
     for chunk in chunked([ending.run_id for ending in endings]):
-        statement = (
-            select(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
-            .where(runs.c.id.in_(chunk), runs.c.owner == owner, is_running)
-            .with_for_update()
-        )
-        ours.update((run_id, (attempt, cancel)) for run_id, attempt, cancel in connection.execute(statement))
+        found = connection.execute(_STILL_OURS, {"ids": chunk, "present_owner": owner})
+        ours.update((run_id, (attempt, cancel)) for run_id, attempt, cancel in found)
     return ours
+
+
+# Built once: an expression is a circle of objects that holds its list of ids until the garbage collector comes round.
+_STILL_OURS = (
+    select(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
+    .where(runs.c.id.in_(bindparam("ids", expanding=True)), runs.c.owner == bindparam("present_owner"), is_running)
+    .with_for_update()
+)
 
 
 def _matches(ours: dict[int, tuple[int, bool]], ending: Ending) -> bool:

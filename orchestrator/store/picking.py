@@ -1,4 +1,4 @@
-"""Which of the queued runs come next: by priority, then age, as far as queues and jobs have room."""
+"""Which of the queued runs come next: by rank (priority and age), as far as queues and jobs have room."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _lane(request: ClaimRequest, isolation: Isolation, queue: str) -> Select[tup
     return (
         _CANDIDATE.where(is_queued, c.queue == queue, c.isolation == isolation.value)
         .where(or_(c.deadline_at.is_(None), c.deadline_at > request.now))
-        .order_by(c.priority.desc(), c.due_at, c.id)
+        .order_by(c.rank, c.id)
         .with_for_update(skip_locked=True)
     )
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from orchestrator.core.runs import ACTIVE, RunState
 from orchestrator.store.states import is_running
@@ -57,9 +57,14 @@ def delete_runs(connection: Connection, run_ids: Sequence[int]) -> None:
     """Delete runs and everything that belongs to them."""
     if not run_ids:
         return
-    for table, column in ((logs, logs.c.run_id), (attempts, attempts.c.run_id), (checkpoints, checkpoints.c.run_id)):
-        connection.execute(delete(table).where(column.in_(run_ids)))
-    connection.execute(delete(runs).where(runs.c.id.in_(run_ids)))
+    for statement in _FORGET:
+        connection.execute(statement, {"ids": run_ids})
+
+
+_FORGET = [
+    delete(column.table).where(column.in_(bindparam("ids", expanding=True)))
+    for column in (logs.c.run_id, attempts.c.run_id, checkpoints.c.run_id, runs.c.id)
+]
 
 
 def prune_instances(connection: Connection, before: datetime) -> int:

@@ -81,6 +81,15 @@ runs = Table(
     Column("result", Json),
     Column("progress_done", BigInteger),
     Column("progress_total", BigInteger),
+    Column("rank", BigInteger, nullable=False, server_default="0"),
+    Column("group_key", Text),
+    Column("unique_key", Text),
+    Column("unique_until", Instant),
+    Column("expires_at", Instant),
+    Column("flow_id", BigInteger),
+    Column("step", Text),
+    Column("item_index", Integer),
+    Column("item", Json),
 )
 
 _state = runs.c.state
@@ -94,8 +103,7 @@ _partial(
     "runs_claimable",
     runs.c.queue,
     runs.c.isolation,
-    runs.c.priority.desc(),
-    runs.c.due_at,
+    runs.c.rank,
     runs.c.id,
     runs.c.job,  # a backlog of jobs that may not start is passed over without reading its rows
     where=_state == RunState.QUEUED.value,
@@ -106,6 +114,9 @@ _partial("runs_active", runs.c.job, runs.c.state, where=_state.in_(sorted(state.
 _partial("runs_deadline", runs.c.deadline_at, where=and_(runs.c.deadline_at.is_not(None), runs.c.finished_at.is_(None)))
 _partial("runs_fire", runs.c.job, runs.c.fire_time, where=runs.c.fire_time.is_not(None), unique=True)
 _partial("runs_parent", runs.c.job, runs.c.parent_id, where=runs.c.parent_id.is_not(None), unique=True)
+_partial("runs_expiring", runs.c.expires_at, where=and_(runs.c.expires_at.is_not(None), runs.c.finished_at.is_(None)))
+_partial("runs_unique", runs.c.job, runs.c.unique_key, where=runs.c.unique_key.is_not(None))
+_partial("runs_flow", runs.c.flow_id, runs.c.step, runs.c.item_index, where=runs.c.flow_id.is_not(None))
 _partial("runs_failed", runs.c.job, where=_state == RunState.FAILED.value)
 Index("runs_history", runs.c.job, runs.c.id)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
-from orchestrator.core.policies import Isolation
+from orchestrator.core.policies import Isolation, Order
 from orchestrator.core.runs import RunState
 from orchestrator.store import claims, instances, output, requests
 from orchestrator.store.claims import DEADLINE_REASON
@@ -47,10 +48,26 @@ def test_a_claim_hands_over_all_that_an_attempt_needs(ledger: Any) -> None:
 def test_higher_priority_goes_first_then_what_was_due_first_then_what_was_created_first(ledger: Any) -> None:
     owner = ledger.engine()
     late, early = ledger.queued(), ledger.queued(due_at=ledger.at(seconds=-5))
-    urgent, lazy = ledger.queued(priority=9), ledger.queued(priority=-1, due_at=ledger.at(days=-1))
+    urgent, lazy = ledger.queued(priority=9), ledger.queued(priority=-1, due_at=ledger.at(minutes=-4))
     late_too = ledger.queued()
     order = [run_id for _ in range(5) for run_id in ids(ledger.claim(owner, capacity={Isolation.PROCESS: 1}))]
     assert order == [urgent, early, late, late_too, lazy]
+
+
+def test_who_has_waited_long_goes_before_a_higher_priority(ledger: Any) -> None:
+    owner = ledger.engine()
+    patient = ledger.queued(priority=0, due_at=ledger.at(minutes=-11))
+    urgent = ledger.queued(priority=2)
+    slow_to_age = ledger.queued(priority=1, aging=timedelta(hours=1))
+    order = [run_id for _ in range(3) for run_id in ids(ledger.claim(owner, capacity={Isolation.PROCESS: 1}))]
+    assert order == [slow_to_age, patient, urgent]
+
+
+def test_the_newest_goes_first_where_the_queue_says_so(ledger: Any) -> None:
+    owner = ledger.engine()
+    made = [ledger.queued(order=Order.LIFO, due_at=ledger.at(seconds=n - 9)) for n in range(3)]
+    urgent = ledger.queued(order=Order.LIFO, priority=1, due_at=ledger.at(seconds=-20))
+    assert ids(ledger.claim(owner)) == [urgent, *reversed(made)]
 
 
 def test_one_claim_takes_runs_in_the_same_order(ledger: Any) -> None:

@@ -83,7 +83,7 @@ def test_a_claim_walks_through_no_history(full: Any) -> None:
 def test_the_line_is_read_in_its_order_without_sorting(full: Any) -> None:
     with executed(full) as statements:
         full.claim(full.owner, capacity={Isolation.PROCESS: 1})
-    (line,) = [one for one in statements if "priority DESC" in one[0]]
+    (line,) = [one for one in statements if "ORDER BY runs.rank" in one[0]]
     connection = sqlite3.connect(full.store.database.path)
     details = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {line[0]}", line[1])]
     connection.close()

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import select
 
 from orchestrator.core.errors import ConflictError
+from orchestrator.core.plan import DEFAULT_AGING
 from orchestrator.core.policies import Isolation, Overlap
 from orchestrator.core.runs import ACTIVE, Attempt, Cause, Outcome, RunState
 from orchestrator.store import claims, creation, endings, instances, queries, requests
@@ -73,8 +74,8 @@ class Life:
     records: list[tuple[int, int, Outcome]] = field(default_factory=list)
 
     @property
-    def rank(self) -> tuple[int, datetime, int]:
-        return -self.priority, self.due_at, self.id
+    def rank(self) -> tuple[datetime, int]:
+        return self.due_at - self.priority * DEFAULT_AGING, self.id
 
 
 @dataclass(frozen=True)

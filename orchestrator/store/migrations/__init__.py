@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from orchestrator.core.errors import StoreError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `versions/`; a database that is there already is opened without importing Alembic."""
 
 

@@ -1,0 +1,38 @@
+"""What queues and workflows need of a run: its rank, its keys, when it expires, which step it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+_AGING = 300_000_000
+"""Microseconds: what one level of priority weighs by default."""
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
+
+def upgrade() -> None:
+    op.add_column("runs", sa.Column("rank", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column("runs", sa.Column("group_key", sa.Text(), nullable=True))
+    op.add_column("runs", sa.Column("unique_key", sa.Text(), nullable=True))
+    op.add_column("runs", sa.Column("unique_until", sa.BigInteger(), nullable=True))
+    op.add_column("runs", sa.Column("expires_at", sa.BigInteger(), nullable=True))
+    op.add_column("runs", sa.Column("flow_id", sa.BigInteger(), nullable=True))
+    op.add_column("runs", sa.Column("step", sa.Text(), nullable=True))
+    op.add_column("runs", sa.Column("item_index", sa.Integer(), nullable=True))
+    op.add_column("runs", sa.Column("item", sa.Text(), nullable=True))
+    op.execute(f"UPDATE runs SET rank = due_at - priority * {_AGING}")
+    op.drop_index("runs_claimable", "runs")
+    op.create_index("runs_claimable", "runs", ["queue", "isolation", "rank", "id", "job"], unique=False, **_where("state = 'queued'"))
+    op.create_index(
+        "runs_expiring", "runs", ["expires_at"], unique=False, **_where("expires_at IS NOT NULL AND finished_at IS NULL")
+    )
+    op.create_index("runs_unique", "runs", ["job", "unique_key"], unique=False, **_where("unique_key IS NOT NULL"))
+    op.create_index("runs_flow", "runs", ["flow_id", "step", "item_index"], unique=False, **_where("flow_id IS NOT NULL"))
