@@ -14,7 +14,7 @@ from orchestrator.config.rendering import Rendering, Use, plain
 from orchestrator.config.report import Report
 from orchestrator.config.schedules import Schedules
 from orchestrator.config.sections import Entry, Sections
-from orchestrator.config.shape import check
+from orchestrator.config.shape import check, sound_part
 from orchestrator.config.source import BROKEN, Block, Source
 from orchestrator.core.errors import TriggerError
 from orchestrator.core.plan import DEFAULT_QUEUE, Job, Queue, Resource
@@ -103,7 +103,7 @@ class Planner:
             return None
         else:
             rendered = {} if value is None else value
-        return check(kind, rendered, entry.source, entry.path, self._report)
+        return check(kind, rendered, entry.source, entry.path, self._report) or sound_part(kind, rendered)
 
 
 def _timezone(main: Source, settings: FileShape | None, report: Report) -> str:

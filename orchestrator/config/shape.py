@@ -51,6 +51,21 @@ def check(shape: type[S], data: Any, source: Source, path: Path_, report: Report
     return None
 
 
+def sound_part(shape: type[S], data: Any) -> S | None:
+    """The model of what is right in data of which `check` has complained, so that this part is checked further in the
+    same go. None if nothing can be said without what is wrong."""
+    try:
+        return shape.model_validate(data)
+    except ValidationError as error:
+        wrong = {detail["loc"][0] for detail in error.errors(include_url=False) if detail["loc"]}
+    if not isinstance(data, dict):
+        return None
+    try:
+        return shape.model_validate({key: value for key, value in data.items() if key not in wrong})
+    except ValidationError:
+        return None
+
+
 class _Complaint:
     """One of pydantic's errors."""
 

@@ -8,7 +8,7 @@ from orchestrator.config.diagnostics import Diagnostic, render
 
 
 def test_the_text_has_place_code_frame_caret_hint_and_a_count(load_text, tmp_path):
-    text = "version: 1\ntimezon: UTC\njobs:\n  a:\n    call: m.f\n    retires: 3\n    deadline: 1s\n    timeout: 2s\n"
+    text = "version: 1\ntimezon: UTC\njobs:\n  a:\n    call: m.f\n    retires: 3\n    deadline: 3s\n    timeout: 2s\n"
     loaded = load_text(text)
     assert render(loaded.diagnostics, base=tmp_path) == (
         "jobs.yaml:2:1: error: unknown key `timezon` [unknown-key]\n"

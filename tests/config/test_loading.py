@@ -199,6 +199,19 @@ jobs:
     ]  # fmt: skip
 
 
+def test_one_mistake_of_a_job_hides_no_other(load_text):
+    text = """
+version: 1
+jobs:
+  a: {call: m.f, retires: 3, cron: "61 * * * *", queue: nope}
+  b: {call: m.f, after: c, overlap: skp}
+  c: {call: m.f, after: b, timeout: 5, timezone: Mars, every: 5 minutes}
+"""
+    assert [d.code for d in load_text(text).diagnostics] == [
+        "unknown-key", "bad-cron", "unknown-queue", "after-circle", "bad-choice", "bad-duration", "bad-timezone",
+    ]  # fmt: skip
+
+
 def test_a_broken_job_can_still_be_named_by_others(load_text, only):
     text = "version: 1\njobs:\n  a: {call: m.f, bogus: 1}\n  b: {call: m.f, after: a}\n"
     assert only(load_text(text)).code == "unknown-key"
