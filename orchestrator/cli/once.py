@@ -15,7 +15,7 @@ from orchestrator.cli.opening import opened_store
 from orchestrator.cli.params import check_params
 from orchestrator.cli.place import find_place
 from orchestrator.cli.planning import Compilation
-from orchestrator.cli.signals import StopSignals
+from orchestrator.cli.signals import StopSignals, disregard
 
 if TYPE_CHECKING:
     from orchestrator.cli.event_lines import Format
@@ -75,6 +75,7 @@ class _Foreground:
             return await running
         finally:
             await self._store.aclose()
+            disregard()
 
     def _tell(self, event: Event) -> None:
         if event.name == "run.created":

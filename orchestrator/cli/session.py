@@ -17,7 +17,7 @@ from orchestrator.cli.diagnosis import diagnostics_text
 from orchestrator.cli.event_lines import formatter
 from orchestrator.cli.event_printer import EventPrinter
 from orchestrator.cli.reloading import Reloader
-from orchestrator.cli.signals import StopSignals
+from orchestrator.cli.signals import StopSignals, disregard, on_signal
 from orchestrator.cli.supervisor import Supervisor
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.plan import Plan
@@ -74,7 +74,7 @@ class Session:
         self._reloading = asyncio.create_task(self._once_started(reloader.run))
         living = asyncio.create_task(self._once_started(lambda: self._supervisor.keep_alive(store)))
         StopSignals(self._stop, self._hurry).heed()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)
+        on_signal(signal.SIGHUP, reloader.ask)
         try:
             await self._engine.run()
         finally:
@@ -82,6 +82,7 @@ class Session:
             living.cancel()
             await asyncio.gather(self._reloading, living, return_exceptions=True)
             await store.aclose()
+            disregard()
 
     # As the audience of reloads.
 

@@ -6,10 +6,27 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 ONE_PRESS = 0.5
 """Seconds. Supervisors signal a process and its group, a terminal the whole group: what comes so soon is one wish."""
+
+
+def on_signal(number: signal.Signals, call: Callable[[], object]) -> None:
+    """Call it on the running loop whenever the signal comes, until `disregard`.
+
+    Unlike asyncio's own way this does not end with the loop, milliseconds before the process does: in between a second
+    signal would kill what has just stopped in good order.
+    """
+    loop = asyncio.get_running_loop()
+    signal.signal(number, lambda *_: loop.call_soon_threadsafe(call) and None)
+
+
+def disregard() -> None:
+    """All has stopped, and only the process is still to end: signals mean nothing any more."""
+    for number in (*STOPPING, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class StopSignals:
@@ -22,9 +39,8 @@ class StopSignals:
 
     def heed(self) -> None:
         """From now on, on the running loop."""
-        loop = asyncio.get_running_loop()
         for number in STOPPING:
-            loop.add_signal_handler(number, self.arrived, number.name)
+            on_signal(number, partial(self.arrived, number.name))
 
     def arrived(self, name: str) -> None:
         """A signal has come."""

@@ -174,9 +174,6 @@ def test_a_second_signal_hurries_and_still_leaves_nothing(project: Project, mark
     assert_nothing_left(project, mark)
 
 
-@pytest.mark.xfail(
-    strict=False, reason="asyncio gives the signals back to the system some milliseconds before the process has ended"
-)
 def test_a_storm_of_signals_changes_nothing(project: Project, mark: str) -> None:
     project_with(project, "600s")
     with project.engine() as engine:
