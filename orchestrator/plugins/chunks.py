@@ -35,7 +35,7 @@ class Loop:
             raise ValueError(f"a chunk has at least one item, not {size}")
         if isinstance(source, (set, frozenset)):
             raise TypeError("a set has another order in each process, so no attempt could continue: pass `sorted(…)`")
-        self._checkpoint = checkpoint
+        self.checkpoint = checkpoint
         self.line = line
         self.size = size
         self._name = name
@@ -45,22 +45,30 @@ class Loop:
 
     def begin(self) -> int:
         """How many items are done already."""
-        self._outer = _INNERMOST.get()
-        around = self._checkpoint.place if self._outer is None else self._outer.place
-        self.place = around.enter(self._name)
+        around = _INNERMOST.get()
+        if around is not None and around.checkpoint is self.checkpoint:
+            self._outer = around
+        self.place = (self._outer or self.checkpoint).place.enter(self._name)
         _INNERMOST.set(self)
+        if self.place.done:
+            self._tell()
         return self.place.done
 
     def advance(self, count: int) -> None:
-        """A chunk is done. The outermost loop's progress is the run's."""
+        """A chunk is done."""
         self.place.advance(count)
-        self._checkpoint.advanced()
-        if self._outer is None:
-            self.line.progressed(self.place.done, self._total)
+        self.checkpoint.advanced()
+        self._tell()
 
     def end(self) -> None:
         """What begins from here on is not inside it."""
-        _INNERMOST.set(self._outer)
+        if _INNERMOST.get() is self:
+            _INNERMOST.set(self._outer)
+
+    def _tell(self) -> None:
+        """The outermost loop's progress is the run's."""
+        if self._outer is None:
+            self.line.progressed(self.place.done, self._total)
 
 
 _INNERMOST: ContextVar[Loop | None] = ContextVar("orchestrator_loop", default=None)
