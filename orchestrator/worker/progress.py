@@ -37,8 +37,8 @@ class ProgressReport:
             self._later(self)
 
     def flush(self) -> None:
-        """Send what hasn't been sent."""
-        if self._newest is None:
+        """Send what hasn't been sent; from the worker itself, not a child whose lock nobody would release."""
+        if self._newest is None or not self._line.mine:
             return
         with self._interrupt.held_off(), self._lock:
             newest, self._newest = self._newest, None
