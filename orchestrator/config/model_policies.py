@@ -76,6 +76,10 @@ class Policies(Shape):
         "Keys that a job leaves out come from `defaults`."
     )
     timeout: Limit = key("How long one attempt may take before it is stopped; `none` for no limit.")
+    heartbeat: Limit = key(
+        "How long an attempt may go without a sign of life (progress, a checkpoint, output, `ctx.heartbeat()`) before "
+        "it is stopped as crashed; `none` for no limit."
+    )
     grace: Duration = key("How long a stopped attempt gets to clean up before its worker is killed.")
     deadline: Limit = key("How long the whole run may take with all its attempts, from the moment it was due.")
     overlap: Overlap = key(

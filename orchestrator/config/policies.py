@@ -13,7 +13,7 @@ from orchestrator.config.model_policies import Policies
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Entry
 from orchestrator.config.source import Place, Source
-from orchestrator.core.plan import Retention
+from orchestrator.core.plan import DEFAULT_TIMEOUT, Retention
 from orchestrator.core.policies import Overlap, Retry
 from orchestrator.core.units import format_duration
 
@@ -61,6 +61,7 @@ class Merge:
         return retry
 
     def _compare_times(self, job: Entry[JobShape], merged: dict[str, Any]) -> None:
+        self._compare_heartbeat(job, merged)
         deadline: timedelta | None = merged.get("deadline")
         timeout: timedelta | None = merged.get("timeout")
         if deadline is None or timeout is None or deadline >= timeout:
@@ -70,6 +71,18 @@ class Merge:
             "the deadline ends the run first"
         )
         self._report.warning("deadline-under-timeout", message, self._where(job, "deadline"))
+
+    def _compare_heartbeat(self, job: Entry[JobShape], merged: dict[str, Any]) -> None:
+        heartbeat: timedelta | None = merged.get("heartbeat")
+        timeout: timedelta | None = merged.get("timeout", DEFAULT_TIMEOUT)
+        if heartbeat is None or timeout is None or heartbeat < timeout:
+            return
+        message = (
+            f"`heartbeat` ({format_duration(heartbeat)}) is not shorter than `timeout` ({format_duration(timeout)}): "
+            "the timeout ends the attempt first"
+        )
+        hint = "raise `timeout`, or set it to none; or lower `heartbeat`"
+        self._report.warning("heartbeat-over-timeout", message, self._where(job, "heartbeat"), hint)
 
     def _where(self, job: Entry[JobShape], *steps: str) -> Place:
         """Where a merged value comes from: the job, or the defaults."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from orchestrator.config.schema import json_schema
@@ -114,3 +116,7 @@ def _simple(value: dict[str, Any], shapes: dict[str, Any]) -> str:
         (inner,) = value["patternProperties"].values()
         return f"name → {_takes(inner, shapes)}"
     return {"boolean": "true, false", "object": "mapping", "null": ""}.get(str(kind), "any value")
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")

@@ -13,6 +13,7 @@ from orchestrator.core.triggers import AfterTrigger, TimeTrigger
 
 DEFAULT_QUEUE = "default"
 DEFAULT_AGING = timedelta(minutes=5)
+DEFAULT_TIMEOUT = timedelta(minutes=5)
 TEMPLATE_KEY = "$template"
 """A parameter value `{"$template": text}` is rendered by the worker just before the attempt, with `run` and `job`."""
 
@@ -52,7 +53,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A run that hasn't started so long after it was due is skipped."""
     isolation: Isolation = Isolation.PROCESS
     retry: Retry = Retry()
-    timeout: timedelta | None = timedelta(minutes=5)
+    timeout: timedelta | None = DEFAULT_TIMEOUT
+    heartbeat: timedelta | None = None
+    """An attempt that gives no sign of life for so long is taken for crashed."""
     grace: timedelta = timedelta(seconds=5)
     """Between asking an attempt to stop and killing its worker."""
     deadline: timedelta | None = None

@@ -214,6 +214,7 @@ def _order(held: Held) -> Order:
         max_attempts=job.retry.max_attempts,
         timeout=job.timeout,
         grace=job.grace,
+        heartbeat=job.heartbeat,
         deadline_at=run.deadline_at,
         memory_limit=job.memory_limit,
         log_limit=job.log_limit,

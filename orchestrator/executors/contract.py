@@ -30,6 +30,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     timeout: timedelta | None
     """Measured from the moment the callable starts, not from this order."""
     grace: timedelta
+    heartbeat: timedelta | None = None
+    """How long it may go without a sign of life."""
     deadline_at: datetime | None = None
     memory_limit: int | None = None
     log_limit: int = 2**20

@@ -21,13 +21,16 @@ class Verdict(NamedTuple):
 class Flight:
     """One order between `submit` and its end. Times are seconds of the monotonic clock."""
 
-    __slots__ = ("asked", "assigned_at", "deaths", "grace", "kill_at", "order", "place", "queued_at", "sequence",
-                 "timeout", "verdict", "worker")  # fmt: skip
+    __slots__ = ("asked", "assigned_at", "deaths", "excused_at", "grace", "heartbeat", "kill_at", "order", "place",
+                 "queued_at", "sequence", "timeout", "verdict", "worker")  # fmt: skip
 
     def __init__(self, order: Order, now: float) -> None:
         self.order = order
         self.queued_at = now
         self.timeout = order.timeout.total_seconds() if order.timeout is not None else None
+        self.heartbeat = order.heartbeat.total_seconds() if order.heartbeat is not None else None
+        self.excused_at = 0.0
+        """When it last had a good reason for its silence."""
         self.grace = order.grace.total_seconds()
         self.worker: Worker | None = None
         self.assigned_at = 0.0

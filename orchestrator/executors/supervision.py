@@ -10,6 +10,7 @@ from typing import Protocol
 from orchestrator.core.runs import Outcome
 from orchestrator.core.units import format_duration, format_size
 from orchestrator.executors.flight import Flight, Verdict
+from orchestrator.executors.heartbeats import Listening
 from orchestrator.executors.ledger import Ledger
 from orchestrator.executors.worker import LoopWorker, SoloWorker, State, ThreadWorker, Worker
 from orchestrator.worker import memory
@@ -37,10 +38,12 @@ class Supervision:
     def __init__(self, ledger: Ledger, lane: Retirer) -> None:
         self._ledger = ledger
         self._lane = lane
+        self._listening = Listening()
 
     def check(self, workers: Iterable[Worker], now: float, *, start_within: float) -> None:
         """Look at every worker once. `now` is monotonic; a start may take `start_within` seconds."""
         wall = self._ledger.now()
+        self._listening.look(now)
         for worker in list(workers):
             if worker.state is State.STARTING and now - worker.since > start_within:
                 worker.kill(f"it was not ready after {start_within:g}s")
@@ -107,6 +110,10 @@ class Supervision:
                 self._abandon(worker, flight, now)
         elif order.deadline_at is not None and wall >= order.deadline_at:
             flight.verdict = _OVERDUE
+        elif flight.heartbeat is not None:
+            flight.verdict = self._listening.verdict(worker, flight, now)
+            if flight.verdict is not None and isinstance(worker, ThreadWorker):
+                self._abandon(worker, flight, now)
 
     def _press(self, flight: Flight, now: float) -> None:
         """Ask an attempt that is to be stopped; if it was asked a grace ago, stop its worker."""

@@ -340,6 +340,7 @@ def _assignment(flight: Flight) -> Assignment:
         max_attempts=order.max_attempts,
         checkpoint=order.checkpoint,
         log_limit=order.log_limit,
+        heartbeat=flight.heartbeat,
         sequence=flight.sequence,
         place=flight.place,
     )

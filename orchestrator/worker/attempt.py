@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import os
-import time
 import traceback
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
@@ -17,15 +16,14 @@ from orchestrator.plugins.failures import ParamsError
 from orchestrator.worker.capture import CURRENT
 from orchestrator.worker.failures import describe, is_a
 from orchestrator.worker.interrupt import Stopped
-from orchestrator.worker.messages import Assignment, Checkpointed, Finished, Progressed, Voided
+from orchestrator.worker.messages import Assignment, Checkpointed, Finished, Voided
+from orchestrator.worker.progress import ProgressReport
 from orchestrator.worker.results import NotJson, plain
+from orchestrator.worker.waiting import Waiting
 from orchestrator.worker.workplace import Workplace
 
 if TYPE_CHECKING:
     from orchestrator.plugins.signature import Binder
-
-_PROGRESS_PAUSE = 0.1
-"""Seconds between two reports of progress; the last one is always sent."""
 
 
 def execute(assignment: Assignment, workplace: Workplace) -> None:
@@ -79,8 +77,7 @@ class Attempt:
         self._error: ErrorInfo | None = None
         self._retry_after: float | None = None
         self._give_up = False
-        self._progress: tuple[int, int | None] | None = None
-        self._progress_sent = 0.0
+        self._progress: ProgressReport | None = None
         self._looked = False
 
     # The steps.
@@ -104,7 +101,9 @@ class Attempt:
     def bind(self, binder: Binder, params: dict[str, Any], resources: dict[str, Any]) -> dict[str, Any]:
         """The callable's keyword arguments."""
         context = self._make_context() if binder.surface.contexts else None
-        return binder.bind(params, context, resources)
+        arguments = binder.bind(params, context, resources)
+        self.beat()
+        return arguments
 
     def succeed(self, value: Any) -> None:
         """The callable returned. What can't be kept of its result doesn't undo what it did."""
@@ -136,7 +135,9 @@ class Attempt:
             self._go_home()
         self.capture.flush()
         workplace.watch.forget(self.capture)
-        self._send_progress()
+        if self._progress is not None:
+            workplace.watch.forget(self._progress)
+            self._progress.flush()
         workplace.line.send(
             Finished(
                 run_id=this.run_id,
@@ -157,10 +158,11 @@ class Attempt:
     # The callable's line to the engine.
 
     def progressed(self, done: int, total: int | None) -> None:
-        """Report progress, not more often than anyone can look."""
-        self._progress = (int(done), None if total is None else int(total))
-        if time.monotonic() - self._progress_sent > _PROGRESS_PAUSE:
-            self._send_progress()
+        """Report progress."""
+        self.beat()
+        if self._progress is None:
+            self._progress = ProgressReport(self._assignment, self._workplace)
+        self._progress.tell(done, total)
 
     def saved(self, value: Any) -> None:
         """Keep a checkpoint. Raises `TypeError` if it is not a JSON value."""
@@ -168,8 +170,26 @@ class Attempt:
             kept = plain(value)
         except NotJson as error:
             raise TypeError(f"the checkpoint can't be kept: {error}") from None
+        self.beat()
         this = self._assignment
         self._workplace.line.send(Checkpointed(run_id=this.run_id, attempt=this.attempt, value=kept))
+
+    def beat(self) -> None:
+        """Give a sign of life, if anybody listens."""
+        this = self._assignment
+        if this.heartbeat is not None:
+            self._workplace.slot.beat(this.place, this.sequence)
+
+    def wait(self, until: float) -> None:
+        """Wait; see `Waiting.block`."""
+        self._waiting().block(until)
+
+    async def wait_async(self, until: float) -> None:
+        """Wait; see `Waiting.suspend`."""
+        await self._waiting().suspend(until)
+
+    def _waiting(self) -> Waiting:
+        return Waiting(self._assignment, self._workplace, self._look, self.beat)
 
     def _asked(self) -> bool:
         return self._workplace.slot.was_asked(self._assignment.place, self._assignment.sequence)
@@ -213,14 +233,6 @@ class Attempt:
             line=self,
             cancelled=self._look,
         )
-
-    def _send_progress(self) -> None:
-        if self._progress is not None:
-            done, total = self._progress
-            self._progress = None
-            self._progress_sent = time.monotonic()
-            this = self._assignment
-            self._workplace.line.send(Progressed(run_id=this.run_id, attempt=this.attempt, done=done, total=total))
 
     def _go_home(self) -> None:
         """The next attempt starts in the configuration's folder, wherever this one went."""

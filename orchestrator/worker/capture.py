@@ -35,6 +35,7 @@ class Capture:
         attempt: int,
         limit: int,
         delayed: Callable[[Capture], None],
+        heard: Callable[[], None] | None = None,
     ) -> None:
         self._line = line
         self._interrupt = interrupt
@@ -50,11 +51,18 @@ class Capture:
         self._since = datetime.now(UTC)
         self._budget = float(_BURST)
         self._counted_at = time.monotonic()
+        self._heard = heard
         self.full = False
         """The limit is reached: whatever else comes is dropped."""
 
+    def heard(self) -> None:
+        """There is output, be it kept or dropped: the attempt is alive."""
+        if self._heard is not None:
+            self._heard()
+
     def write(self, stream: str, text: str) -> None:
         """Take text of stdout or stderr; whole lines are sent, the rest waits for its end."""
+        self.heard()
         if self.full or not text:
             return
         with self._interrupt.held_off(), self._lock:
@@ -72,6 +80,7 @@ class Capture:
 
     def record(self, level: str, text: str) -> None:
         """Take one record of `logging`."""
+        self.heard()
         if self.full:
             return
         with self._interrupt.held_off(), self._lock:

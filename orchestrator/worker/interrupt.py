@@ -66,6 +66,10 @@ class Interrupt:
         """From here on it may not."""
         self._armed = 0
 
+    def check(self) -> None:
+        """Raise `Stopped` if the armed attempt has been asked and not been interrupted yet; in the main thread."""
+        self._fire_if_asked()
+
     def held_off(self) -> Interrupt:
         """A context in which no interruption arrives; one that was due is raised at its end."""
         return self

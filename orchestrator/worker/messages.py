@@ -52,6 +52,8 @@ class Assignment(Message, frozen=True):
     max_attempts: int
     checkpoint: Any = None
     log_limit: int = 2**20
+    heartbeat: float | None = None
+    """Seconds within which the engine wants a sign of life; none if it doesn't listen for any."""
     sequence: int = 0
     place: int = 0
 

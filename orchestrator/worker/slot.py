@@ -18,7 +18,7 @@ import time
 
 _REVOKED, _STEPPING, _STEPPING_SINCE, _LEAVER = range(4)
 _HEADER = 4
-_CLAIMED, _BEGUN, _STARTED, _ASKED, _THREAD, _WIDTH = 0, 1, 2, 3, 4, 8
+_CLAIMED, _BEGUN, _STARTED, _ASKED, _THREAD, _HEARD, _WIDTH = 0, 1, 2, 3, 4, 5, 8
 
 REVOKE_PAUSE = 0.002
 """Seconds between writing `revoked` and reading `claimed`."""
@@ -64,6 +64,12 @@ class Slot:
         cells[at + _BEGUN] = sequence
         return True
 
+    def beat(self, place: int, sequence: int) -> None:
+        """An attempt gives a sign of life. One that has ended gives none: its place may be another's by now."""
+        cells, at = self._cells, _HEADER + _WIDTH * place
+        if cells[at + _BEGUN] == sequence:
+            cells[at + _HEARD] = time.monotonic_ns()
+
     def set_thread(self, place: int, ident: int) -> None:
         """Note which thread executes a place."""
         self._cells[_HEADER + _WIDTH * place + _THREAD] = ident
@@ -106,6 +112,11 @@ class Slot:
     def started(self, place: int) -> float:
         """When the place's last attempt started, in seconds of `time.monotonic`."""
         return self._cells[_HEADER + _WIDTH * place + _STARTED] / 1e9
+
+    def heard(self, place: int) -> float:
+        """When the place's last attempt gave its last sign of life; its start is the first."""
+        at = _HEADER + _WIDTH * place
+        return max(self._cells[at + _HEARD], self._cells[at + _STARTED]) / 1e9
 
     def thread(self, place: int) -> int:
         """The thread that executes a place; 0 if none was noted."""

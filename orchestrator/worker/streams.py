@@ -58,7 +58,9 @@ class CapturedStream(io.TextIOBase):
         capture = self._streams.current()
         if capture is None:
             _write_all(self._fd, text.encode("utf-8", "backslashreplace"))
-        elif not capture.full:
+        elif capture.full:
+            capture.heard()
+        else:
             if not isinstance(text, str):
                 raise TypeError(f"write() argument must be str, not {type(text).__name__}")
             capture.write(self.name, text)
@@ -122,6 +124,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         capture = self._streams.current()
         if capture is not None and capture.full:
+            capture.heard()
             return
         try:
             text = self.format(record)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from orchestrator.worker import kin
 from orchestrator.worker.capture import Capture
@@ -24,6 +24,13 @@ _KEPT_BACK = 0.04
 """Seconds that flooding output may wait to become one message."""
 _NOTE_LIMIT = 64 * 1024
 """Bytes of output outside attempts that one worker reports; import-time chatter is not worth more."""
+
+
+class Delayed(Protocol):
+    """Something that was kept back for a moment."""
+
+    def flush(self) -> None:
+        """Send it."""
 
 
 class Watch:
@@ -39,7 +46,7 @@ class Watch:
         self._mark = mark
         self._lock = threading.RLock()
         self._decoders = {fd: codecs.getincrementaldecoder("utf-8")("backslashreplace") for fd in pipes}
-        self._waiting: set[Capture] = set()
+        self._waiting: set[Delayed] = set()
         self._wake_reader, self._wake_writer = os.pipe()
         self._notes_left = _NOTE_LIMIT
         self._available = bytearray(4)
@@ -50,16 +57,16 @@ class Watch:
             os.set_blocking(fd, False)
         threading.Thread(target=self._run, name="orchestrator-watch", daemon=True).start()
 
-    def later(self, capture: Capture) -> None:
-        """Flush this output soon, if nothing else does."""
-        if capture not in self._waiting:
-            self._waiting.add(capture)
+    def later(self, news: Delayed) -> None:
+        """Flush this output, or this progress, soon, if nothing else does."""
+        if news not in self._waiting:
+            self._waiting.add(news)
             with suppress(BlockingIOError):
                 os.write(self._wake_writer, b".")
 
-    def forget(self, capture: Capture) -> None:
-        """The attempt is over and has flushed its output itself."""
-        self._waiting.discard(capture)
+    def forget(self, news: Delayed) -> None:
+        """The attempt is over and flushes it itself."""
+        self._waiting.discard(news)
 
     def drain(self) -> None:
         """Take all that descriptors 1 and 2 were given up to now. Called at an attempt's end, before it is reported."""
@@ -102,8 +109,11 @@ class Watch:
 
     def _deaf(self) -> bool:
         """Whether what comes now is dropped: then it isn't even decoded."""
-        capture = self._current()
-        return self._notes_left <= 0 if capture is None else capture.full
+        if (capture := self._current()) is None:
+            return self._notes_left <= 0
+        if capture.full:
+            capture.heard()
+        return capture.full
 
     def _give(self, fd: int, text: str) -> None:
         capture = self._current()
@@ -117,9 +127,9 @@ class Watch:
         time.sleep(_KEPT_BACK)
         with suppress(BlockingIOError):
             os.read(self._wake_reader, 4096)
-        for capture in list(self._waiting):
-            self._waiting.discard(capture)
-            capture.flush()
+        for news in list(self._waiting):
+            self._waiting.discard(news)
+            news.flush()
 
     def end(self) -> NoReturn:
         """The engine is gone: so is everything that it started through this worker."""

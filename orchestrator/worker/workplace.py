@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import PluginError
@@ -71,9 +72,9 @@ class Workplace:
 
     def capture(self, assignment: Assignment) -> Capture:
         """A place for the output of an attempt."""
-        return Capture(
-            self.line, self.interrupt, assignment.run_id, assignment.attempt, assignment.log_limit, self.watch.later
-        )
+        this = assignment
+        heard = None if this.heartbeat is None else partial(self.slot.beat, this.place, this.sequence)
+        return Capture(self.line, self.interrupt, this.run_id, this.attempt, this.log_limit, self.watch.later, heard)
 
     def _looked_up(self, call: str) -> Binder:
         from orchestrator.plugins.isolation import check_isolation

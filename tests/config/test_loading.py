@@ -139,13 +139,16 @@ def test_policies_come_from_the_job_then_the_defaults_then_the_built_in_ones(loa
     text = """
 version: 1
 queues: {slow: }
-defaults: {timeout: 1m, queue: slow, isolation: thread, memory_limit: 1GiB}
+defaults: {timeout: 1m, heartbeat: 30s, queue: slow, isolation: thread, memory_limit: 1GiB}
 jobs:
   a: {call: m.f}
-  b: {call: m.f, timeout: none, queue: default, deadline: 1h30m, catch_up_window: 7d, log_limit: 64KiB, priority: 9}
+  b:
+    {call: m.f, timeout: none, heartbeat: none, queue: default, deadline: 1h30m, catch_up_window: 7d, log_limit: 64KiB,
+     priority: 9}
 """
     a, b = load_text(text).plan.jobs.values()
     assert (a.timeout, a.queue, a.isolation, a.memory_limit) == (timedelta(minutes=1), "slow", Isolation.THREAD, 2**30)
+    assert (a.heartbeat, b.heartbeat) == (timedelta(seconds=30), None)
     assert (b.timeout, b.queue, b.deadline, b.priority) == (None, "default", timedelta(hours=1.5), 9)
     assert (b.catch_up_window, b.log_limit, b.grace) == (timedelta(days=7), 65536, timedelta(seconds=5))
 

@@ -37,7 +37,7 @@ def registry(project):
 
 
 def test_the_guide_has_examples():
-    assert len(PLUGINS) == len(CONFIGS) == 3
+    assert len(PLUGINS) == len(CONFIGS) == 4
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -34,6 +34,17 @@ def test_both_sides_see_what_began_and_when(slots: tuple[Slot, Slot]) -> None:
     assert before - 0.001 <= engine.started(1) <= time.monotonic()
 
 
+def test_an_attempt_is_heard_of_until_it_ends(slots: tuple[Slot, Slot]) -> None:
+    engine, worker = slots
+    worker.begin(1, 5)
+    assert engine.heard(1) == engine.started(1)
+    worker.beat(1, 5)
+    assert engine.heard(1) > engine.started(1)
+    worker.begin(1, 8)
+    worker.beat(1, 5)
+    assert engine.heard(1) == engine.started(1)
+
+
 def test_a_revoked_assignment_is_claimed_but_never_begins(slots: tuple[Slot, Slot]) -> None:
     engine, worker = slots
     engine.revoke(2)
