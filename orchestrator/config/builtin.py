@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.core.plan import Job, Plan, Retention, Workers
+from orchestrator.core.plan import Job, Plan, Queue, Retention, Workers
 from orchestrator.core.policies import Retry
 from orchestrator.core.units import format_duration, format_size
 
@@ -21,6 +21,7 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Retry": Retry,
     "Retention": Retention,
     "Workers": Workers,
+    "Queue": Queue,
     "File": Plan,
 }
 _ELSEWHERE: dict[tuple[str, str], Any] = {("File", "timezone"): "UTC", ("After", "on"): "success"}

@@ -7,16 +7,10 @@ from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import Any
 
-from orchestrator.config.model_file import (
-    FileShape,
-    FragmentShape,
-    QueueShape,
-    ResourceShape,
-    SecretShape,
-    WorkersShape,
-)
+from orchestrator.config.model_file import FileShape, FragmentShape, ResourceShape, SecretShape, WorkersShape
 from orchestrator.config.model_job import AfterShape, JobShape, TriggerShape
 from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, Shape
+from orchestrator.config.model_queue import PerKeyShape, QueueShape
 
 _HABITS = {
     "schedule": "cron", "crontab": "cron", "interval": "every", "function": "call", "func": "call", "task": "call",
@@ -27,7 +21,9 @@ _HABITS = {
     "misfire_grace_time": "catch_up_window", "time_limit": "timeout", "max_retries": "max_attempts",
     "attempts": "max_attempts", "run_date": "at", "date": "at", "disabled": "enabled", "active": "enabled",
     "factory": "use", "environment": "vars", "variables": "vars", "includes": "include", "imports": "include",
-    "tasks": "jobs", "default": "defaults",
+    "tasks": "jobs", "default": "defaults", "limiter": "rate_limit", "rate": "rate_limit", "throttle": "rate_limit",
+    "group": "per_key", "groups": "per_key", "partition": "per_key", "expires": "expires_in", "ttl": "expires_in",
+    "expiry": "expires_in", "expiration": "expires_in", "lifo": "order", "fifo": "order",
 }  # fmt: skip
 """What other tools call our keys."""
 _HOMES: tuple[tuple[type[Shape], str], ...] = (
@@ -35,9 +31,11 @@ _HOMES: tuple[tuple[type[Shape], str], ...] = (
     (RetentionShape, "`retention`"),
     (WorkersShape, "`workers` at the top of the file"),
     (JobShape, "a job under `jobs`"),
+    (QueueShape, "an entry of `queues`"),
     (ResourceShape, "an entry of `resources`"),
     (FileShape, "the top of the file"),
 )
+_SMALL = (QueueShape, PerKeyShape, SecretShape, AfterShape, TriggerShape, WorkersShape)
 
 
 def written(shape: type[Shape]) -> list[str]:
@@ -87,7 +85,7 @@ def _home(key: str, shape: type[Shape]) -> str | None:
         return "a job, not `defaults`: each job has its own"
     if shape is RetryShape and key in JobShape.model_fields:
         return "the job itself, not its `retry`"
-    if shape in (QueueShape, SecretShape, AfterShape, TriggerShape, WorkersShape) and key in Policies.model_fields:
+    if shape in _SMALL and key in Policies.model_fields:
         return "a job under `jobs`"
     for owner, place in _HOMES:
         if key in written(owner) and owner is not shape and not issubclass(shape, owner):

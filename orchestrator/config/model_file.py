@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from orchestrator.config.fields import Duration, Mapping, Name, Size, Span, TextList, wrong
 from orchestrator.config.model_job import JobShape
 from orchestrator.config.model_policies import Policies, Shape, key
+from orchestrator.config.model_queue import QueueShape
 
 
 class SecretShape(Shape):
@@ -32,12 +33,6 @@ class ResourceShape(Shape):
     )
     options: Mapping = key("The arguments that `use` is called with, by name.", alias="with")
     close: str = key("The method that is called on it when the worker stops, like `dispose`.")
-
-
-class QueueShape(Shape):
-    """A named lane of runs."""
-
-    concurrency: int = key("How many attempts of its runs may run at once; no limit by default.", ge=1)
 
 
 class WorkersShape(Shape):

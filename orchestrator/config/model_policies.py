@@ -82,6 +82,10 @@ class Policies(Shape):
     )
     grace: Duration = key("How long a stopped attempt gets to clean up before its worker is killed.")
     deadline: Limit = key("How long the whole run may take with all its attempts, from the moment it was due.")
+    expires_in: Limit = key(
+        "A run that has not started so long after it was due is skipped; `none` for never. One that has started is not "
+        "affected: that is `deadline`."
+    )
     overlap: Overlap = key(
         "What becomes of a fire time that arrives while an earlier run of the job is not finished: `skip` it, `queue` "
         "a run behind it, `replace` the earlier run, or `allow` both at once.",

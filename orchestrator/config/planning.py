@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeVar
 
-from orchestrator.config.model_file import FileShape, QueueShape, ResourceShape
+from orchestrator.config.model_file import FileShape, ResourceShape
 from orchestrator.config.model_job import JobShape
 from orchestrator.config.model_policies import Policies, Shape
+from orchestrator.config.model_queue import QueueShape, to_queue
 from orchestrator.config.policies import Merge
+from orchestrator.config.queue_facts import with_queue
 from orchestrator.config.relations import Relations
 from orchestrator.config.rendering import Rendering, Use, plain
 from orchestrator.config.report import Report
@@ -36,14 +38,16 @@ class Planner:
         self._sections = sections
         self._rendering = rendering
         self._report = report
+        self._queues: dict[str, Queue] = {}
 
     def queues(self) -> dict[str, Queue]:
         """The queues; `default` is always among them."""
         made = {DEFAULT_QUEUE: Queue(name=DEFAULT_QUEUE)}
         for entry in self._sections.queues.values():
-            shape = self._shape(QueueShape, entry, {})
+            shape = self._shape(QueueShape, entry, {"rate_limit_by": Use.KEY, "per_key": Use.KEY})
             if shape is not None:
-                made[entry.name] = Queue(name=entry.name, concurrency=shape.concurrency)
+                made[entry.name] = to_queue(entry.name, shape)
+        self._queues = made
         return made
 
     def resources(self) -> dict[str, Resource]:
@@ -79,7 +83,7 @@ class Planner:
         relations.check_queue(entry)
         timezone = schedules.timezone(entry)
         triggers = schedules.triggers(entry, timezone)
-        return Job(
+        job = Job(
             name=entry.name,
             call=shape.call,
             params=plain(shape.params or {}),
@@ -91,6 +95,7 @@ class Planner:
             enabled="enabled" not in shape.model_fields_set or shape.enabled,
             **merge.policies(entry, scheduled=bool(triggers)),
         )
+        return with_queue(job, self._queues.get(job.queue), entry, self._report)
 
     def _shape(self, kind: type[S], entry: Entry[Any], uses: dict[str, Use]) -> S | None:
         value = entry.value

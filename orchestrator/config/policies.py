@@ -42,6 +42,7 @@ class Merge:
         merged["retry"] = self._retry(job)
         merged["retention"] = Retention(**{**self._base_retention, **_keys_of(job.value, "retention")})
         self._compare_times(job, merged)
+        self._compare_ends(job, merged)
         return merged
 
     def _retry(self, job: Entry[JobShape]) -> Retry:
@@ -83,6 +84,17 @@ class Merge:
         )
         hint = "raise `timeout`, or set it to none; or lower `heartbeat`"
         self._report.warning("heartbeat-over-timeout", message, self._where(job, "heartbeat"), hint)
+
+    def _compare_ends(self, job: Entry[JobShape], merged: dict[str, Any]) -> None:
+        deadline: timedelta | None = merged.get("deadline")
+        expires_in: timedelta | None = merged.get("expires_in")
+        if deadline is None or expires_in is None or expires_in < deadline:
+            return
+        message = (
+            f"`expires_in` ({format_duration(expires_in)}) is not shorter than `deadline` "
+            f"({format_duration(deadline)}): a run that waits fails by its deadline first"
+        )
+        self._report.warning("expiry-over-deadline", message, self._where(job, "expires_in"))
 
     def _where(self, job: Entry[JobShape], *steps: str) -> Place:
         """Where a merged value comes from: the job, or the defaults."""

@@ -47,6 +47,7 @@ _ORDER = (
     ("Trigger", "triggers", ""),
     ("After", "after", ""),
     ("Queue", "A queue", "Each entry of `queues`."),
+    ("PerKey", "per_key", ""),
     ("Resource", "A resource", "Each entry of `resources`."),
     ("Secret", "A secret", "Each entry of `secrets`."),
     ("Workers", "workers", ""),
@@ -105,7 +106,9 @@ def _simple(value: dict[str, Any], shapes: dict[str, Any]) -> str:
     if kind == "string":
         if "examples" in value:
             return "duration"
-        return "size" if "KMGT" in value.get("pattern", "") else "name" if "pattern" in value else "text"
+        marks = (("KMGT", "size"), ("/", "rate"), ("params", "text with parameters"), ("", "name"))
+        pattern = value.get("pattern")
+        return "text" if pattern is None else next(kind for mark, kind in marks if mark in pattern)
     if kind == "integer":
         low, high = value.get("minimum"), value.get("maximum")
         bounds = f"{low} to {high}" if high is not None else f"from {low}" if low is not None else ""

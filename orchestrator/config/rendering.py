@@ -23,6 +23,8 @@ class Use(Enum):
     SETTING = ("env", "vars")
     OPTIONS = ("env", "vars", "secrets")
     PARAMS = ("env", "vars", "secrets", "run", "job")
+    KEY = ("env", "vars", "params")
+    """A setting that may hold `{{ params.… }}`: such a text is left as it is, for `key_texts` to read."""
     EARLY = ("env",)
     """Read before the variables are known."""
 
@@ -32,6 +34,7 @@ _WHY_NOT = {
     "run": "`run` is known only in a job's `params`, which are rendered for each attempt",
     "job": "`job` is known only in a job's `params`, which are rendered for each attempt",
     "vars": "variables are not known here; `env` is",
+    "params": "a run's parameters can be used in `by` and `rate_limit_by` of a queue only",
     "steps": "`steps` is not known here",
 }
 
@@ -76,6 +79,8 @@ class Rendering:
             template = compiled(text)
             if self._uses_broken(template):
                 return BROKEN
+            if use is Use.KEY and any(mention.root == "params" for mention in template.mentions):
+                return text
             self._check(template, use)
             if self._must_wait(template):
                 return {TEMPLATE_KEY: text}

@@ -13,6 +13,7 @@ _TEMPLATE = {"type": "string", "pattern": r"\{[{%]", "description": "A template 
 _CHECKED = ("pattern", "enum", "const", "minimum", "maximum")
 """What a template's text could break, although what it gives may be right."""
 _FIXED = {"version"}
+_CHOICES = {"Backoff", "CatchUp", "Isolation", "Jitter", "Order", "Overlap"}
 
 
 def json_schema() -> dict[str, Any]:
@@ -60,7 +61,7 @@ def _takes_template(value: dict[str, Any]) -> bool:
     if any(check in value for check in _CHECKED) or value.get("type") in ("integer", "boolean", "number"):
         return True
     if "$ref" in value:
-        return _short(value["$ref"]).rpartition("/")[2] in ("Backoff", "CatchUp", "Isolation", "Jitter", "Overlap")
+        return _short(value["$ref"]).rpartition("/")[2] in _CHOICES
     return any(_takes_template(part) for part in value.get("anyOf", ()))
 
 

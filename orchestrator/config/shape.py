@@ -12,6 +12,7 @@ from orchestrator.config.keys import close_to, hint_for
 from orchestrator.config.model_file import WorkersShape
 from orchestrator.config.model_job import AfterShape, JobShape, TriggerShape
 from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, Shape
+from orchestrator.config.model_queue import PerKeyShape
 from orchestrator.config.report import Report
 from orchestrator.config.source import BROKEN, Path_, Source
 
@@ -29,6 +30,7 @@ _INNER: dict[str, type[Shape]] = {
     "triggers": TriggerShape,
     "defaults": Policies,
     "workers": WorkersShape,
+    "per_key": PerKeyShape,
 }
 
 
@@ -117,7 +119,8 @@ class _Complaint:
                 "missing-key", f"job `{owner}` has no `call`", place, "name its callable: `call: module.function`"
             )
         else:
-            report.error("missing-key", f"`{owner}` has no `{self.name}`", place)
+            hint = 'say what makes the key: `by: "{{ params.tenant }}"`' if self.shape is PerKeyShape else None
+            report.error("missing-key", f"`{owner}` has no `{self.name}`", place, hint)
 
     def _wanted(self) -> str:
         if expected := self.context.get("expected"):

@@ -14,6 +14,9 @@ import msgspec
 LONGEST = 200
 """Characters; a longer key is cut, and its end replaced by a hash of the whole."""
 
+NO_KEY = ""
+"""What runs have that lack what the key is made of: they take turns as one, and share no limit."""
+
 
 class KeyPath(msgspec.Struct, frozen=True):
     """A place in `params`: names, one inside the other."""

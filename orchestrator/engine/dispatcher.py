@@ -14,6 +14,7 @@ from orchestrator.core.runs import Outcome
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.verdict import Held
 from orchestrator.executors.contract import Ended, Executor, Order
+from orchestrator.store.candidates import Lane
 from orchestrator.store.claims import ClaimedRun, ClaimRequest, Wishes, claim
 from orchestrator.store.creation import Created, NewRun
 from orchestrator.store.grabs import Grab
@@ -44,6 +45,7 @@ class Dispatcher:
         self._on_pauses = on_pauses
         self._only_run = only_run
         self._queues: list[str] = []
+        self._turns: dict[Lane, str] = {}
         self._wake = asyncio.Event()
         self._listen = True
         self._looked_at = 0.0
@@ -66,6 +68,7 @@ class Dispatcher:
         self._queues = sorted({*self._queues, *plan.queues, *(job.queue for job in plan.jobs.values())})
         self._queue_limits = {q.name: q.concurrency for q in plan.queues.values() if q.concurrency is not None}
         self._job_limits = {j.name: j.concurrency for j in plan.jobs.values() if j.concurrency is not None}
+        self._ruled = {q.name: q for q in plan.queues.values() if q.rate_limit is not None or q.per_key is not None}
         self._isolations = sorted({job.isolation for job in plan.jobs.values()})
         self._replaces = any(job.overlap is Overlap.REPLACE for job in plan.jobs.values())
         self.wake()
@@ -88,7 +91,13 @@ class Dispatcher:
         """What could start right now: new runs may be created as claimed, so far as they overtake nobody."""
         if not self._working or self._stopping:
             return None
-        return Grab(owner=self.owner, now=self._clock.now(), capacity=self._room(), queue_limits=self._queue_limits)
+        return Grab(
+            owner=self.owner,
+            now=self._clock.now(),
+            capacity=self._room(),
+            queue_limits=self._queue_limits,
+            closed=self._ruled,
+        )
 
     def start_created(self, new: Sequence[NewRun], created: Sequence[Created]) -> None:
         """Execute what was created as claimed; look for the rest."""
@@ -132,6 +141,7 @@ class Dispatcher:
             await self.on_lost()
             return True
         self._next_due = claimed.next_due
+        self._turns.update(claimed.turns)
         self._waiting = claimed.waiting
         if claimed.wishes is not None:
             self._heed(claimed.wishes)
@@ -151,6 +161,8 @@ class Dispatcher:
             queues=self._queues,
             queue_limits=self._queue_limits,
             job_limits=self._job_limits,
+            ruled=self._ruled,
+            turns=self._turns,
             listen=listen,
             only_run=self._only_run,
         )

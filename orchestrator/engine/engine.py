@@ -19,14 +19,14 @@ from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.inbox import Inbox
 from orchestrator.engine.maintenance import Maintenance, Task
-from orchestrator.engine.newruns import Followers
+from orchestrator.engine.newruns import Followers, key_of
 from orchestrator.engine.recorder import Recorder
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.retention import Pruner
 from orchestrator.engine.scheduler import Scheduler
 from orchestrator.executors.contract import Executor
 from orchestrator.store import instances, queries
-from orchestrator.store.alignment import align_isolation
+from orchestrator.store.alignment import align_isolation, give_keys, without_key
 from orchestrator.store.claims import expire
 from orchestrator.store.creation import NewRun
 from orchestrator.store.store import Store
@@ -83,6 +83,7 @@ class Engine:
             self._recover: RECOVERY_SECONDS,
             self._expire: DEADLINE_SECONDS,
             self._pruner.sweep: RETENTION_SECONDS,
+            self._align_keys: TIDY_SECONDS,
             _tidy_memory: TIDY_SECONDS,
         }
         self._maintenance = Maintenance(tasks, clock, emit)
@@ -168,6 +169,15 @@ class Engine:
         isolations = {job.name: job.isolation for job in plan.jobs.values()}
         anywhere = min(isolations.values(), default=Isolation.PROCESS)
         await self._store.submit(align_isolation, isolations, anywhere)
+        await self._align_keys()
+
+    async def _align_keys(self) -> None:
+        """Others may go on creating runs by a file in which a queue had no key yet."""
+        keyed = [queue.name for queue in self._plan.queues.values() if queue.per_key is not None]
+        while keyed and (found := await self._store.read_soon(without_key, keyed)):
+            keys = {run_id: key_of(self._plan.jobs.get(job), params) for run_id, job, params in found}
+            await self._store.submit(give_keys, keys)
+            self._dispatcher.wake()
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -11,7 +11,7 @@ import msgspec
 
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.json_values import DEEPEST, holds_template, is_too_deep
-from orchestrator.core.keys import make_key
+from orchestrator.core.keys import NO_KEY, make_key
 from orchestrator.core.plan import TEMPLATE_KEY, Job, Plan
 from orchestrator.core.policies import Overlap
 from orchestrator.core.runs import Cause, RunState
@@ -59,9 +59,15 @@ def new_run(
         skip_reason=skip_reason or job.unusable,
         order=job.order,
         aging=job.aging,
-        group_key=None if job.group_by is None else make_key(job.group_by, merged),
+        group_key=None if job.group_by is None else key_of(job, merged),
         expires_at=None if job.expires_in is None else max(due_at, now) + job.expires_in,
     )
+
+
+def key_of(job: Job | None, params: dict[str, Any] | None) -> str:
+    """What a run of a queue with limits for each key shares them by."""
+    template = None if job is None else job.group_by
+    return (None if template is None else make_key(template, params)) or NO_KEY
 
 
 def _check(params: dict[str, Any]) -> None:

@@ -1,10 +1,12 @@
-"""Runs that wait follow their jobs: after a change of the plan they go to the kind of worker their job now asks for."""
+"""Runs that wait follow their jobs: after a change of the plan they go to the kind of worker their job now asks for,
+and get the key that their queue now asks for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from orchestrator.core.policies import Isolation
 from orchestrator.store.states import is_active, is_running
@@ -25,3 +27,22 @@ def align_isolation(connection: Connection, isolations: Mapping[str, Isolation],
         statement = update(runs).where(waiting, runs.c.job == job).values(isolation=isolation.value)
         changed += connection.execute(statement).rowcount
     return changed
+
+
+SOME = 500
+"""Runs that get their key in one transaction."""
+
+
+def without_key(connection: Connection, queues: Collection[str]) -> list[tuple[int, str, dict[str, Any] | None]]:
+    """Some unfinished runs (id, job, parameters) that were created before their queue had a key: nobody would find
+    them among those that take turns. Served by `runs_active`."""
+    unkeyed = select(runs.c.id, runs.c.job, runs.c.params).where(is_active, runs.c.group_key.is_(None))
+    found = connection.execute(unkeyed.where(runs.c.queue.in_(queues)).limit(SOME))
+    return [(run_id, job, params) for run_id, job, params in found]
+
+
+def give_keys(connection: Connection, keys: Mapping[int, str]) -> None:
+    """Write keys into runs that have none."""
+    statement = update(runs).where(runs.c.id == bindparam("run_id"), runs.c.group_key.is_(None))
+    values = [{"run_id": run_id, "key": key} for run_id, key in keys.items()]
+    connection.execute(statement.values(group_key=bindparam("key")), values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +11,14 @@ from sqlalchemy import Connection, and_, bindparam, func, select, update
 
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.store.bulk import from_micros
+from orchestrator.store.candidates import Candidate, ClaimRequest, Lane
 from orchestrator.store.chunks import chunked
 from orchestrator.store.creation import NewRun, create_runs
 from orchestrator.store.instances import is_living
-from orchestrator.store.picking import Candidate, ClaimRequest, pick
+from orchestrator.store.pauses import paused
+from orchestrator.store.picking import Picked, pick
 from orchestrator.store.states import FAILED, QUEUED, is_active, is_queued, is_running, is_scheduled
-from orchestrator.store.tables import checkpoints, pauses, runs
+from orchestrator.store.tables import checkpoints, runs
 
 __all__ = ["ClaimRequest", "Claimed", "ClaimedRun", "Wishes", "claim", "expire"]
 
@@ -50,13 +52,14 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """The claimed runs, and what to know until the next claim.
 
     `waiting` says whether queued runs are left, for want of capacity or because a limit holds them back; `next_due` is
-    the instant at which the next scheduled one is due. `lost` says that the owner was taken for dead: it gets nothing
-    until it registers anew.
+    the instant at which the next scheduled one is due, or at which a rate lets more start. `lost` says that the owner
+    was taken for dead: it gets nothing until it registers anew. `turns` is for the next request, where keys take turns.
     """
 
     runs: list[ClaimedRun]
     waiting: bool
     next_due: datetime | None
+    turns: Mapping[Lane, str] = {}
     wishes: Wishes | None = None
     lost: bool = False
 
@@ -66,16 +69,19 @@ def claim(connection: Connection, request: ClaimRequest) -> Claimed:
     if not is_living(connection, request.owner):
         return Claimed(runs=[], waiting=False, next_due=None, lost=True)
     _promote(connection, request.now)
-    paused = list(connection.execute(select(pauses.c.job)).scalars())
-    picked = pick(connection, request, paused) if any(request.capacity.values()) else []
+    held_back = paused(connection)
+    able = any(request.capacity.values())
+    picked, next_start, turns = pick(connection, request, held_back) if able else Picked([], None, {})
     if picked:
         _mark_running(connection, request, picked)
     waiting = connection.execute(select(runs.c.id).where(is_queued).limit(1)).first() is not None
     next_due = connection.execute(select(func.min(runs.c.due_at)).where(is_scheduled)).scalar()
-    wishes = Wishes(paused=frozenset(paused), cancels=_cancels(connection, request.owner)) if request.listen else None
+    if waiting and next_start is not None:
+        next_due = min(next_start, next_due or next_start)
+    wishes = _wishes(connection, request.owner, held_back.jobs) if request.listen else None
     saved = _checkpoints(connection, picked)
     claimed = [_claimed(row, saved) for row in picked]
-    return Claimed(runs=claimed, waiting=waiting, next_due=next_due, wishes=wishes)
+    return Claimed(runs=claimed, waiting=waiting, next_due=next_due, turns=turns, wishes=wishes)
 
 
 def expire(
@@ -100,10 +106,11 @@ def expire(
     return failed
 
 
-def _cancels(connection: Connection, owner: int) -> list[tuple[int, int, str | None]]:
+def _wishes(connection: Connection, owner: int, paused_jobs: list[str]) -> Wishes:
     statement = select(runs.c.id, runs.c.attempt, runs.c.reason)
     found = connection.execute(statement.where(is_running, runs.c.owner == owner, runs.c.cancel_requested))
-    return [(run_id, attempt, reason) for run_id, attempt, reason in found]
+    cancels = [(run_id, attempt, reason) for run_id, attempt, reason in found]
+    return Wishes(paused=frozenset(paused_jobs), cancels=cancels)
 
 
 def _promote(connection: Connection, now: datetime) -> None:
@@ -128,6 +135,7 @@ _MARK_RUNNING = (
         cancel_requested=False,
         progress_done=None,
         progress_total=None,
+        expires_at=None,  # it has started
     )
 )
 

@@ -214,7 +214,7 @@ def _row(draft: _Draft) -> tuple[Any, ...]:
         run.group_key,
         run.unique_key,
         micros(run.unique_until),
-        micros(run.expires_at),
+        None if started else micros(run.expires_at),
         run.flow_id,
         run.step,
         run.item_index,

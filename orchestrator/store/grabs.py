@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -10,9 +10,10 @@ from sqlalchemy import Connection, and_, func, select
 
 from orchestrator.core.policies import Isolation
 from orchestrator.store.instances import is_living
-from orchestrator.store.picking import NO_LIMIT
+from orchestrator.store.pauses import Paused, paused
+from orchestrator.store.room import NO_LIMIT
 from orchestrator.store.states import is_queued, is_running, is_scheduled
-from orchestrator.store.tables import pauses, runs
+from orchestrator.store.tables import runs
 
 
 class Grab(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,8 @@ class Grab(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
     capacity: Mapping[Isolation, int]
     queue_limits: Mapping[str, int]
+    closed: Collection[str] = ()
+    """Queues in which more has to be asked than whether somebody waits: rates, and limits for each key."""
 
 
 class Openings:
@@ -33,14 +36,15 @@ class Openings:
         self._capacity = dict(grab.capacity) if is_living(connection, grab.owner) else {}
         self._limits = grab.queue_limits
         self._now = grab.now
-        self._paused = set(connection.execute(select(pauses.c.job)).scalars()) if self._capacity else set()
-        self._open = {lane for lane in lanes if self._capacity and not self._overtakes(*lane)}
+        self._paused = paused(connection) if self._capacity else Paused([], [])
+        shut = {*grab.closed, *self._paused.queues}
+        self._open = {lane for lane in lanes if self._capacity and lane[0] not in shut and not self._overtakes(*lane)}
         self._left: dict[str, int] = {}
         self.owner = grab.owner
 
     def take(self, job: str, queue: str, isolation: Isolation) -> bool:
         """Whether a run of this job may start now; if so, it is counted."""
-        if (queue, isolation) not in self._open or self._capacity.get(isolation, 0) <= 0 or job in self._paused:
+        if (queue, isolation) not in self._open or self._capacity.get(isolation, 0) <= 0 or job in self._paused.jobs:
             return False
         if queue not in self._left:
             self._left[queue] = self._room(queue)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select
 
 from orchestrator.core.runs import Run
 from orchestrator.store.queries import get_run
 from orchestrator.store.states import FAILED, is_active, is_queued, is_running, is_scheduled
-from orchestrator.store.tables import instances, pauses, runs
+from orchestrator.store.tables import instances, pauses, queue_pauses, runs
 
 
 def oldest_due(connection: Connection, now: datetime) -> Run | None:
-    """The run that is due for longest and has not been started; those of paused jobs wait as they should."""
+    """The run that is due for longest and has not been started; those of paused jobs and queues wait as they should."""
     due = select(runs.c.id).where(_is_due(now)).order_by(runs.c.due_at, runs.c.id).limit(1)
     return _maybe_run(connection, connection.execute(due).scalar())
 
@@ -50,7 +50,8 @@ def latest_instant(connection: Connection) -> datetime | None:
 
 def _is_due(before: datetime) -> ColumnElement[bool]:
     waiting = and_(is_active, or_(is_queued, is_scheduled))
-    return and_(waiting, runs.c.due_at <= before, runs.c.job.not_in(select(pauses.c.job)))
+    held_back = or_(runs.c.job.in_(select(pauses.c.job)), runs.c.queue.in_(select(queue_pauses.c.queue)))
+    return and_(waiting, runs.c.due_at <= before, not_(held_back))
 
 
 def _maybe_run(connection: Connection, run_id: int | None) -> Run | None:

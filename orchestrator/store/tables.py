@@ -108,6 +108,16 @@ _partial(
     runs.c.job,  # a backlog of jobs that may not start is passed over without reading its rows
     where=_state == RunState.QUEUED.value,
 )
+_partial(
+    "runs_turns",
+    runs.c.queue,
+    runs.c.isolation,
+    runs.c.group_key,  # from key to key, where keys take turns
+    runs.c.rank,
+    runs.c.id,
+    runs.c.job,
+    where=and_(_state == RunState.QUEUED.value, runs.c.group_key.is_not(None)),
+)
 _partial("runs_scheduled", runs.c.due_at, where=_state == RunState.SCHEDULED.value)
 _partial("runs_running", runs.c.owner, runs.c.queue, runs.c.job, where=_state == RunState.RUNNING.value)
 _partial("runs_active", runs.c.job, runs.c.state, where=_state.in_(sorted(state.value for state in ACTIVE)))
@@ -172,6 +182,25 @@ pauses = Table(
     Column("job", Text, primary_key=True),
     Column("paused_at", Instant, nullable=False),
 )
+
+queue_pauses = Table(
+    "queue_pauses",
+    metadata,
+    Column("queue", Text, primary_key=True),
+    Column("paused_at", Instant, nullable=False),
+)
+
+starts = Table(
+    "starts",
+    metadata,
+    Column("queue", Text, primary_key=True),
+    Column("group_key", Text, primary_key=True),
+    Column("at", Instant, primary_key=True),
+    Column("counts_until", Instant, nullable=False),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("starts_old", starts.c.counts_until)
 
 instances = Table(
     "instances",

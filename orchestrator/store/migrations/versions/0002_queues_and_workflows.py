@@ -36,3 +36,27 @@ def upgrade() -> None:
     )
     op.create_index("runs_unique", "runs", ["job", "unique_key"], unique=False, **_where("unique_key IS NOT NULL"))
     op.create_index("runs_flow", "runs", ["flow_id", "step", "item_index"], unique=False, **_where("flow_id IS NOT NULL"))
+    op.create_index(
+        "runs_turns",
+        "runs",
+        ["queue", "isolation", "group_key", "rank", "id", "job"],
+        unique=False,
+        **_where("state = 'queued' AND group_key IS NOT NULL"),
+    )
+    op.create_table(
+        "queue_pauses",
+        sa.Column("queue", sa.Text(), nullable=False),
+        sa.Column("paused_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("queue"),
+    )
+    op.create_table(
+        "starts",
+        sa.Column("queue", sa.Text(), nullable=False),
+        sa.Column("group_key", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("counts_until", sa.BigInteger(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("queue", "group_key", "at"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("starts_old", "starts", ["counts_until"], unique=False)
