@@ -70,6 +70,7 @@ def _fields(run: Run, now: datetime) -> list[tuple[str, str]]:
         ("reason", run.reason),
         ("cause", f"{run.cause.value}, of run {run.parent_id}" if run.parent_id else run.cause.value),
         ("queue", f"{run.queue}, priority {run.priority}" if run.priority else run.queue),
+        ("executed", f"in a batch with run {run.batch_id}; its output is there" if run.batch_id else None),
         ("fire time", _instant(run.fire_time)),
         ("created", _instant(run.created_at)),
         ("due", _instant(run.due_at)),

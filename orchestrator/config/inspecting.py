@@ -92,6 +92,10 @@ class Verdicts:
         else:
             broken = [resources[name] for name in info.resources if name in resources]
             reason = broken[0] if broken else None
+            if job.batch is not None and not info.takes_batch:
+                message = f"`{job.call}` works off one run in a call: it has no parameter for a batch"
+                hint = "annotate one `Batch` (from orchestrator import Batch), or remove `batch`"
+                self._report.error("bad-batch", message, entry.at("batch"), hint)
             for warning in info.warnings:
                 self._report.warning("odd-callable", warning, entry.at("call"))
         if reason is not None:

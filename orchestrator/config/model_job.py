@@ -51,6 +51,13 @@ class AfterShape(Shape):
     on: Literal["success", "failure", "end"] = key("Which end of the other job's run counts.")
 
 
+class BatchShape(Shape):
+    """How runs are gathered into one call."""
+
+    size: int = Field(description="A call is made as soon as so many runs wait.", ge=1, le=10_000)
+    wait: Duration = key("A call is made with fewer once the first has waited so long; by default at once.")
+
+
 def _afters(value: Any) -> Any:
     return [{"job": one} if isinstance(one, str) else one for one in (value if isinstance(value, list) else [value])]
 
@@ -77,5 +84,9 @@ class JobShape(Policies):
         "Fires when a run of another job ends: the job's name, or a mapping of `job` and `on`, or a list of those."
     )
     on_start: bool = key("Also run it once whenever the orchestrator starts.")
+    batch: BatchShape = key(
+        "Works off many waiting runs in one call: `{size: 100, wait: 2s}`. The callable takes a `Batch`, and ends each "
+        "run by itself."
+    )
     params: Mapping = key("The callable's arguments by name; checked against its signature.")
     enabled: bool = key("`false` keeps the job out of the schedule; it can still be run by hand.")

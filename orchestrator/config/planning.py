@@ -20,6 +20,7 @@ from orchestrator.config.shape import check, sound_part
 from orchestrator.config.source import BROKEN, Block, Source
 from orchestrator.core.errors import TriggerError
 from orchestrator.core.plan import DEFAULT_QUEUE, Job, Queue, Resource
+from orchestrator.core.policies import Batching
 from orchestrator.triggers.zones import zone
 
 S = TypeVar("S", bound=Shape)
@@ -92,6 +93,7 @@ class Planner:
             after=relations.afters(entry),
             on_start=bool(shape.on_start),
             timezone=timezone,
+            batch=_batching(shape),
             enabled="enabled" not in shape.model_fields_set or shape.enabled,
             **merge.policies(entry, scheduled=bool(triggers)),
         )
@@ -109,6 +111,12 @@ class Planner:
         else:
             rendered = {} if value is None else value
         return check(kind, rendered, entry.source, entry.path, self._report) or sound_part(kind, rendered)
+
+
+def _batching(shape: JobShape) -> Batching | None:
+    if "batch" not in shape.model_fields_set:
+        return None
+    return Batching(**{name: getattr(shape.batch, name) for name in shape.batch.model_fields_set})
 
 
 def _timezone(main: Source, settings: FileShape | None, report: Report) -> str:

@@ -46,6 +46,7 @@ _ORDER = (
     ("Retention", "retention", ""),
     ("Trigger", "triggers", ""),
     ("After", "after", ""),
+    ("Batch", "batch", ""),
     ("Queue", "A queue", "Each entry of `queues`."),
     ("PerKey", "per_key", ""),
     ("Resource", "A resource", "Each entry of `resources`."),

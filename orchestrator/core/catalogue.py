@@ -34,6 +34,8 @@ class CallableInfo(msgspec.Struct, frozen=True, kw_only=True):
     resources: tuple[str, ...] = ()
     """Names of parameters that a resource of the same name fills."""
     wants_context: bool = False
+    takes_batch: bool = False
+    """It works off many runs in one call; `parameters` are those of each run."""
     extra: bool = False
     """It takes `**kwargs`: unknown parameters are fine."""
     doc: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.core.keys import KeyTemplate
-from orchestrator.core.policies import CatchUp, Isolation, Order, Overlap, PerKey, RateLimit, Retry, Unique
+from orchestrator.core.policies import Batching, CatchUp, Isolation, Order, Overlap, PerKey, RateLimit, Retry, Unique
 from orchestrator.core.triggers import AfterTrigger, TimeTrigger
 
 DEFAULT_QUEUE = "default"
@@ -47,6 +47,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     aging: timedelta = DEFAULT_AGING
     group_by: KeyTemplate | None = None
     """These three are its queue's, so that whoever creates a run needs to know the job alone."""
+    batch: Batching | None = None
+    """How its runs are gathered into one call."""
     unique: Unique | None = None
     """When a run that somebody asks for, or that a fire would give, is a duplicate of another."""
     expires_in: timedelta | None = None

@@ -93,6 +93,13 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     on_conflict: OnConflict = OnConflict.IGNORE
 
 
+class Batching(msgspec.Struct, frozen=True, kw_only=True):
+    """How runs of a job are gathered into one call: when `size` of them are due, or the first has waited for `wait`."""
+
+    size: int
+    wait: timedelta = timedelta(0)
+
+
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """When a failed attempt is followed by another, and after how long.
 

@@ -83,6 +83,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     item_index: int | None = None
     """Which item of a `foreach` step this is, from 0."""
     params: dict[str, Any] | None = None
+    batch_id: int | None = None
+    """The run that the batch is named after in which this one was last executed; its output is there."""
     group_key: str | None = None
     """What it shares its queue's `per_key` limits by."""
     unique_key: str | None = None

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
+import msgspec
+
+from orchestrator.core.batches import BatchItem
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import StoreError
 from orchestrator.core.plan import Job, Plan
 from orchestrator.core.policies import Isolation, Overlap
 from orchestrator.core.runs import Outcome
+from orchestrator.engine.batching import items_of
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.verdict import Held
 from orchestrator.executors.contract import Ended, Executor, Order
@@ -69,6 +74,7 @@ class Dispatcher:
         self._queue_limits = {q.name: q.concurrency for q in plan.queues.values() if q.concurrency is not None}
         self._job_limits = {j.name: j.concurrency for j in plan.jobs.values() if j.concurrency is not None}
         self._ruled = {q.name: q for q in plan.queues.values() if q.rate_limit is not None or q.per_key is not None}
+        self._batches = {j.name: j.batch for j in plan.jobs.values() if j.batch is not None}
         self._isolations = sorted({job.isolation for job in plan.jobs.values()})
         self._replaces = any(job.overlap is Overlap.REPLACE for job in plan.jobs.values())
         self.wake()
@@ -145,7 +151,7 @@ class Dispatcher:
         self._waiting = claimed.waiting
         if claimed.wishes is not None:
             self._heed(claimed.wishes)
-        self._hand_over(claimed.runs, request.owner)
+        self._hand_over(claimed.runs, request.owner, claimed.batches)
         return bool(claimed.runs) and claimed.waiting
 
     def _request(self) -> ClaimRequest:
@@ -163,6 +169,7 @@ class Dispatcher:
             job_limits=self._job_limits,
             ruled=self._ruled,
             turns=self._turns,
+            batches=self._batches,
             listen=listen,
             only_run=self._only_run,
         )
@@ -183,22 +190,37 @@ class Dispatcher:
         for run_id, attempt, reason in wishes.cancels:
             self._executor.cancel(run_id, attempt, reason or "cancelled on request")
 
-    def _hand_over(self, runs: list[ClaimedRun], owner: int) -> None:
-        orders: list[Order] = []
+    def _hand_over(
+        self, runs: Sequence[ClaimedRun], owner: int, batches: Mapping[int, Sequence[int]] = MappingProxyType({})
+    ) -> None:
+        possible: list[Held] = []
         impossible: list[Ended] = []
         for run in runs:
             job = self._plan.jobs.get(run.job)
             reason = self._why_impossible(run, job)
-            held = Held(run=run, owner=owner, job=job or Job(name=run.job, call=""))
-            self.held[run.id] = held
+            held = self.held[run.id] = Held(run=run, owner=owner, job=job or Job(name=run.job, call=""))
             if reason is None:
-                orders.append(_order(held))
+                possible.append(held)
             else:
                 impossible.append(_impossible(run, reason, self._clock.now()))
-        if orders:
+        if orders := self._orders(possible, batches) if batches else [_order(held) for held in possible]:
             self._executor.submit(orders)
         if impossible:
             self.on_unknown(impossible)
+
+    def _orders(self, possible: Sequence[Held], batches: Mapping[int, Sequence[int]]) -> list[Order]:
+        """An order for each run, but one for all of a batch, which is named after its first."""
+        behind = {run_id for run_ids in batches.values() for run_id in run_ids[1:]}
+        orders = []
+        for held in possible:
+            if run_ids := batches.get(held.run.id):
+                members = [self.held[run_id] for run_id in run_ids]
+                keys = tuple((one.run.id, one.run.attempt) for one in members)
+                self.held[held.run.id] = msgspec.structs.replace(held, members=keys)
+                orders.append(_order(held, items_of(members)))
+            elif held.run.id not in behind:
+                orders.append(_order(held))
+        return orders
 
     def _why_impossible(self, run: ClaimedRun, job: Job | None) -> str | None:
         if job is None:
@@ -210,7 +232,7 @@ async def _nothing() -> None:
     return
 
 
-def _order(held: Held) -> Order:
+def _order(held: Held, items: tuple[BatchItem, ...] = ()) -> Order:
     run, job = held.run, held.job
     return Order(
         run_id=run.id,
@@ -231,6 +253,7 @@ def _order(held: Held) -> Order:
         memory_limit=job.memory_limit,
         log_limit=job.log_limit,
         checkpoint=run.checkpoint,
+        items=items,
     )
 
 

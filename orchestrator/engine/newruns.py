@@ -57,6 +57,7 @@ def new_run(
         # Only what a schedule asks for can collide; what a person or a catch-up asks for waits its turn.
         overlap=job.overlap if cause in (Cause.FIRE, Cause.AFTER, Cause.START) else Overlap.ALLOW,
         skip_reason=skip_reason or job.unusable,
+        gathered=job.batch is not None,
         order=job.order,
         aging=job.aging,
         group_key=None if job.group_by is None else key_of(job, merged),

@@ -8,6 +8,7 @@ from typing import Protocol
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import StoreError
 from orchestrator.core.runs import LogLine, RunState
+from orchestrator.engine.batching import ends_of
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.newruns import Followers
 from orchestrator.engine.verdict import Held, judge
@@ -88,11 +89,16 @@ class Recorder:
                 self._add(report, held, *sorted_[held.owner])
         return sorted_
 
+    def _add_ends(self, report: Ended, held: Held, batch: Batch, ends: dict[int, Ended]) -> None:
+        for ended in ends_of(report, held):
+            if (member := self._held.get(ended.run_id)) and member.run.attempt == ended.attempt:
+                batch.endings.append(self._judged(member, ended))
+                ends[ended.run_id] = ended
+
     def _add(self, report: Ended | Output | Progress | Saved, held: Held, batch: Batch, ends: dict[int, Ended]) -> None:
         match report:
             case Ended():
-                batch.endings.append(self._judged(held, report))
-                ends[report.run_id] = report
+                self._add_ends(report, held, batch, ends)
             case Output(run_id=run_id, attempt=attempt, at=at, stream=stream, text=text, level=level):
                 line = LogLine(run_id=run_id, attempt=attempt, at=at, stream=stream, text=text, level=level)
                 batch.logs.append(line)

@@ -27,6 +27,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     run: ClaimedRun
     owner: int
     job: Job
+    members: tuple[tuple[int, int], ...] = ()
+    """Run and attempt of each run of a batch, where this is the one that the batch is named after."""
 
     @property
     def number(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from orchestrator.core.batches import BatchItem, ItemEnd
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import ErrorInfo, Outcome
@@ -36,6 +37,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit: int | None = None
     log_limit: int = 2**20
     checkpoint: Any = None
+    items: tuple[BatchItem, ...] = ()
+    """The runs of a batch, this one first; empty for a run that is executed by itself."""
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +57,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     give_up: bool = False
     reason: str | None = None
     """In words, for ends that no exception explains: a timeout, a kill, a release."""
+    items: tuple[ItemEnd, ...] = ()
+    """Of a batch: the end of each run. Empty where the whole attempt ended otherwise: then all ended so."""
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,10 +41,11 @@ class Ledger:
     def finish(self, flight: Flight, message: Finished, pid: int) -> None:
         """The worker says how it ended; if that was because it was asked to, it ends as was decided."""
         outcome, error, reason, result = message.outcome, message.error, None, message.result
+        items = message.items
         if flight.verdict is not None and message.asked:
             outcome, reason = flight.verdict
             error = _named(outcome, reason, error.traceback if error else "")
-            result = None
+            result, items = None, ()
         self._close(
             flight,
             Ended(
@@ -59,6 +60,7 @@ class Ledger:
                 retry_after=message.retry_after,
                 give_up=message.give_up,
                 reason=reason,
+                items=items,
             ),
         )
 

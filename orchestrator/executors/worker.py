@@ -343,4 +343,5 @@ def _assignment(flight: Flight) -> Assignment:
         heartbeat=flight.heartbeat,
         sequence=flight.sequence,
         place=flight.place,
+        items=order.items,
     )

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, TypeVar, overload
 
 from orchestrator.core.errors import PluginError
 from orchestrator.core.units import parse_duration, parse_size
+from orchestrator.plugins.batch import Batch, Item
 from orchestrator.plugins.context import Context
 
-__all__ = ["Context", "Duration", "GiveUp", "Retry", "Size", "job"]
+__all__ = ["Batch", "Context", "Duration", "GiveUp", "Item", "Retry", "Size", "job"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 MARK = "__orchestrator_job__"

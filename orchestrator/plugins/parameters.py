@@ -6,10 +6,11 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, replace
 from typing import Any
 
 from orchestrator.plugins import hints
+from orchestrator.plugins.batch import Batch
 from orchestrator.plugins.context import Context
 from orchestrator.plugins.failures import CallableError
 from orchestrator.plugins.refusals import origin, refuse
@@ -30,6 +31,15 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchField:
+    """The parameter that receives many runs at once. `item` makes one run's parameters what the callable wants; None
+    where it wants them as they are."""
+
+    name: str
+    item: Callable[..., Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Surface:
     """What a callable asks for."""
 
@@ -42,6 +52,13 @@ class Surface:
     text: str
     """The signature, for people."""
     warnings: tuple[str, ...]
+    batch: BatchField | None = None
+    """Set for a callable that takes many runs at once: then `fields` are those of each run."""
+
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """Parameters that `params:` can't set."""
+        return (*self.contexts, *self.resources, *((self.batch.name,) if self.batch is not None else ()))
 
 
 def read(name: str, function: Callable[..., Any], resources: Collection[str] = ()) -> Surface:
@@ -53,12 +70,44 @@ def read(name: str, function: Callable[..., Any], resources: Collection[str] = (
         raise CallableError(
             f"the parameters of {name!r} can't be read", "wrap it in a function of your own with named parameters"
         ) from None
-    return _sort(name, function, signature, resources)
+    surface = _sort(name, function, signature, resources)
+    return surface if surface.batch is None else _of_items(name, surface)
+
+
+def _of_items(name: str, surface: Surface) -> Surface:
+    """The surface of a callable that takes batches: what `params:` set is in the items."""
+    if required := [field.name for field in surface.fields if field.required]:
+        raise CallableError(
+            f"{name!r} takes a Batch and needs {', '.join(map(repr, required))} as well",
+            "the params of a run are in the batch's items: read them there, or give these parameters a default",
+        )
+    kind = surface.batch.item if surface.batch is not None else None
+    fields, takes_extra = ((), True) if kind is None else (_fields_of(kind), False)
+    return replace(surface, fields=fields, takes_extra=takes_extra, extra=Any)
+
+
+def _fields_of(kind: Any) -> tuple[Field, ...]:
+    """The fields of a dataclass, TypedDict or pydantic model, as parameters."""
+    annotations = typing.get_type_hints(kind, include_extras=True)
+    return tuple(
+        Field(name, annotation, show_annotation(annotation), _is_required(kind, name))
+        for name, annotation in annotations.items()
+        if typing.get_origin(annotation) is not typing.ClassVar
+    )
+
+
+def _is_required(kind: Any, name: str) -> bool:
+    if (keys := getattr(kind, "__required_keys__", None)) is not None:
+        return name in keys
+    if (fields := getattr(kind, "model_fields", None)) is not None:
+        return name in fields and bool(fields[name].is_required())
+    field = getattr(kind, "__dataclass_fields__", {}).get(name)
+    return field is not None and field.default is MISSING and field.default_factory is MISSING
 
 
 def _sort(name: str, function: Callable[..., Any], signature: inspect.Signature, known: Collection[str]) -> Surface:
     fields, contexts, resources, warnings, text = [], [], [], [], []
-    takes_extra, extra = False, Any
+    takes_extra, extra, batch = False, Any, None
     source = origin(function)
     for parameter in signature.parameters.values():
         if not _reachable(name, parameter):
@@ -69,6 +118,10 @@ def _sort(name: str, function: Callable[..., Any], signature: inspect.Signature,
         text.append(_written(parameter, shown))
         if parameter.kind is parameter.VAR_KEYWORD:
             takes_extra, extra = True, annotation
+        elif (batch_of := _batch_of(annotation)) is not None:
+            if batch is not None:
+                raise CallableError(f"{name!r} takes two batches", "one parameter receives all runs of a call")
+            batch = BatchField(parameter.name, batch_of[0])
         elif _is_context(annotation):
             contexts.append(parameter.name)
         elif parameter.name in known:
@@ -83,6 +136,7 @@ def _sort(name: str, function: Callable[..., Any], signature: inspect.Signature,
         extra,
         f"({', '.join(text)})",
         tuple(warnings),
+        batch,
     )
 
 
@@ -112,6 +166,19 @@ def _annotation(name: str, parameter: inspect.Parameter, source: Any) -> tuple[A
             f"{name}: the annotation {parameter.annotation!s} of {parameter.name!r} can't be resolved ({error}), "
             "so its values are not checked"
         )
+
+
+def _batch_of(annotation: Any) -> tuple[Callable[..., Any] | None] | None:
+    """For `Batch` and `Batch[T]`: what makes an item's parameters, in a tuple because it may be nothing."""
+    if annotation is Batch:
+        return (None,)
+    if typing.get_origin(annotation) is not Batch:
+        return None
+    (kind,) = typing.get_args(annotation)
+    fit = isinstance(kind, type) and any(
+        hasattr(kind, mark) for mark in ("__required_keys__", "model_fields", "__dataclass_fields__")
+    )
+    return (kind if fit else None,)
 
 
 def _is_context(annotation: Any) -> bool:

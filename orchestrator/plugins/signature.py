@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.core.catalogue import CallableInfo, Parameter
 from orchestrator.core.errors import PluginError
+from orchestrator.plugins.batch import Batch
 from orchestrator.plugins.context import Context
 from orchestrator.plugins.failures import Fault, ParamsError, did_you_mean
 from orchestrator.plugins.isolation import default_isolation, mark_warning
@@ -41,7 +42,7 @@ class Binder:
         """Names of the resources that `bind` needs."""
         self._names = {field.name: field for field in self.surface.fields}
         self._required = tuple(field.name for field in self.surface.fields if field.required)
-        self._filled = frozenset((*self.surface.contexts, *self.surface.resources))
+        self._filled = frozenset(self.surface.filled)
         self._validator = Validator(self.surface.fields, self.surface.extra)
 
     @cached_property
@@ -63,13 +64,28 @@ class Binder:
         `PluginError` when a resource that the callable asks for is not open.
         """
         arguments = self._checked(params) if params or self._required else {}
-        for name in self.surface.contexts:
-            arguments[name] = context
+        return arguments | self._given(context, resources)
+
+    def bind_batch(
+        self, batch: Batch[Any], context: Context | None = None, resources: Mapping[str, Any] = _NOTHING
+    ) -> dict[str, Any]:
+        """Keyword arguments of a callable that takes many runs at once. Raises `PluginError` as `bind` does."""
+        assert self.surface.batch is not None  # noqa: S101 - who calls it has looked
+        return {self.surface.batch.name: batch} | self._given(context, resources)
+
+    def item_params(self, params: dict[str, Any]) -> Any:
+        """What one run's parameters are made for a batch: `T` of `Batch[T]`. Raises `ParamsError`."""
+        checked = self._checked(params)
+        kind = self.surface.batch.item if self.surface.batch is not None else None
+        return kind(**checked) if kind is not None else checked
+
+    def _given(self, context: Context | None, resources: Mapping[str, Any]) -> dict[str, Any]:
+        given: dict[str, Any] = dict.fromkeys(self.surface.contexts, context)
         for name in self.resources:
             if name not in resources:
                 raise PluginError(f"{self.name} asks for the resource {name!r}, which is not open")
-            arguments[name] = resources[name]
-        return arguments
+            given[name] = resources[name]
+        return given
 
     def problems(self, params: dict[str, Any], deferred: Collection[str] = ()) -> list[Fault]:
         """Every wrong parameter. Values of `deferred` names don't exist yet: they are present, but not checked."""
@@ -98,6 +114,8 @@ class Binder:
         return wrong + [self._unknown(name) for name in params if not self._takes(name)]
 
     def _unknown(self, name: str) -> Fault:
+        if self.surface.batch is not None and name == self.surface.batch.name:
+            return Fault("unknown", (name,), f"{name!r} of {self.name} receives the runs of a batch", "remove it")
         if name in self.surface.contexts:
             return Fault("unknown", (name,), f"{name!r} of {self.name} receives the run's context", "remove it")
         if name in self.resources:
@@ -126,6 +144,7 @@ def _info(name: str, function: Callable[..., Any], surface: Surface) -> Callable
         ),
         resources=surface.resources,
         wants_context=bool(surface.contexts),
+        takes_batch=surface.batch is not None,
         extra=surface.takes_extra,
         doc=inspect.getdoc(origin(function)) or "",
         signature=surface.text,

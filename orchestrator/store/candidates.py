@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import BigInteger, Connection, Select, Text, or_, select, type_coerce
 
 from orchestrator.core.plan import Queue
-from orchestrator.core.policies import Isolation
+from orchestrator.core.policies import Batching, Isolation
 from orchestrator.store.states import is_queued
 from orchestrator.store.tables import runs
 
@@ -32,6 +32,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The queues that have a rate limit, or limits for each key."""
     turns: Mapping[Lane, str] = {}
     """Whose turn it was last in lanes whose keys take turns: `Claimed.turns` of the claims before."""
+    batches: Mapping[str, Batching] = {}
+    """Jobs whose runs are gathered, and how."""
     listen: bool = False
     """Also look for what people asked meanwhile: pauses, and cancellations of this owner's attempts."""
     only_run: int | None = None

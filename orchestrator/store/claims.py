@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection, and_, bindparam, func, select, update
 
 from orchestrator.core.runs import Cause, RunState
+from orchestrator.store.batching import Gathered, fill, note_batches
 from orchestrator.store.bulk import from_micros
 from orchestrator.store.candidates import Candidate, ClaimRequest, Lane
 from orchestrator.store.chunks import chunked
@@ -60,6 +61,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     waiting: bool
     next_due: datetime | None
     turns: Mapping[Lane, str] = {}
+    batches: Mapping[int, tuple[int, ...]] = {}
+    """Runs that were claimed to be worked off in one call, by the first of them."""
     wishes: Wishes | None = None
     lost: bool = False
 
@@ -71,17 +74,24 @@ def claim(connection: Connection, request: ClaimRequest) -> Claimed:
     _promote(connection, request.now)
     held_back = paused(connection)
     able = any(request.capacity.values())
-    picked, next_start, turns = pick(connection, request, held_back) if able else Picked([], None, {})
+    gathered = Gathered(connection, request.batches, request.now)
+    startable = held_back._replace(jobs=[*held_back.jobs, *gathered.unready])
+    picked, next_start, turns = pick(connection, request, startable) if able else Picked([], None, {})
+    batches: dict[int, tuple[int, ...]] = {}
+    if picked and request.batches and request.only_run is None:
+        picked, batches = fill(connection, request, picked)
     if picked:
         _mark_running(connection, request, picked)
+        note_batches(connection, batches)
     waiting = connection.execute(select(runs.c.id).where(is_queued).limit(1)).first() is not None
     next_due = connection.execute(select(func.min(runs.c.due_at)).where(is_scheduled)).scalar()
-    if waiting and next_start is not None:
-        next_due = min(next_start, next_due or next_start)
+    for at in (next_start, gathered.next_ready):
+        if waiting and at is not None:
+            next_due = min(at, next_due or at)
     wishes = _wishes(connection, request.owner, held_back.jobs) if request.listen else None
     saved = _checkpoints(connection, picked)
     claimed = [_claimed(row, saved) for row in picked]
-    return Claimed(runs=claimed, waiting=waiting, next_due=next_due, turns=turns, wishes=wishes)
+    return Claimed(runs=claimed, waiting=waiting, next_due=next_due, turns=turns, batches=batches, wishes=wishes)
 
 
 def expire(
@@ -133,6 +143,7 @@ _MARK_RUNNING = (
         started_at=bindparam("now"),
         reason=None,
         cancel_requested=False,
+        batch_id=None,
         progress_done=None,
         progress_total=None,
         expires_at=None,  # it has started

@@ -50,6 +50,8 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     step: str | None = None
     item_index: int | None = None
     item: Any = None
+    gathered: bool = False
+    """Its job's runs are executed in batches, so it doesn't start by itself."""
 
     @property
     def rank(self) -> int:
@@ -153,10 +155,13 @@ class _Batch:
         run, openings = draft.run, self._openings
         if run.due_at > run.created_at:
             draft.become(RunState.SCHEDULED)
-        elif openings is not None and run.job not in self._busy and openings.take(run.job, run.queue, run.isolation):
+        elif openings is not None and self._may_start(run) and openings.take(run.job, run.queue, run.isolation):
             draft.become(RunState.RUNNING, owner=openings.owner)
         else:
             draft.become(RunState.QUEUED)
+
+    def _may_start(self, run: NewRun) -> bool:
+        return not run.gathered and run.job not in self._busy
 
     def _replace(self, draft: _Draft) -> None:
         """Cancel what the job has in the table, and what this batch has made for it so far."""

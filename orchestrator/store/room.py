@@ -42,7 +42,7 @@ class Room:
 
     def _count_running(self, connection: Connection) -> None:
         """Served by `runs_running`; what runs at once is as many as workers take, so the count is short."""
-        statement = select(runs.c.queue, runs.c.job, func.count()).where(is_running)
+        statement = select(runs.c.queue, runs.c.job, func.count()).where(is_running, runs.c.batch_id.is_(None))
         for queue, job, count in connection.execute(statement.group_by(runs.c.queue, runs.c.job)):
             self._by_queue[queue] += count
             self._by_job[job] += count

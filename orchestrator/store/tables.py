@@ -90,6 +90,7 @@ runs = Table(
     Column("step", Text),
     Column("item_index", Integer),
     Column("item", Json),
+    Column("batch_id", BigInteger),
 )
 
 _state = runs.c.state
@@ -119,7 +120,8 @@ _partial(
     where=and_(_state == RunState.QUEUED.value, runs.c.group_key.is_not(None)),
 )
 _partial("runs_scheduled", runs.c.due_at, where=_state == RunState.SCHEDULED.value)
-_partial("runs_running", runs.c.owner, runs.c.queue, runs.c.job, where=_state == RunState.RUNNING.value)
+_running = _state == RunState.RUNNING.value
+_partial("runs_running", runs.c.owner, runs.c.queue, runs.c.job, runs.c.batch_id, where=_running)
 _partial("runs_active", runs.c.job, runs.c.state, where=_state.in_(sorted(state.value for state in ACTIVE)))
 _partial("runs_deadline", runs.c.deadline_at, where=and_(runs.c.deadline_at.is_not(None), runs.c.finished_at.is_(None)))
 _partial("runs_fire", runs.c.job, runs.c.fire_time, where=runs.c.fire_time.is_not(None), unique=True)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.core.batches import ItemEnd
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import ErrorInfo, Outcome
 from orchestrator.plugins.context import Context
@@ -24,6 +25,7 @@ from orchestrator.worker.workplace import Workplace
 
 if TYPE_CHECKING:
     from orchestrator.plugins.signature import Binder
+    from orchestrator.worker.batching import Gathering
 
 
 def execute(assignment: Assignment, workplace: Workplace) -> None:
@@ -34,9 +36,7 @@ def execute(assignment: Assignment, workplace: Workplace) -> None:
     try:
         with attempt.interruptible():
             binder = workplace.resolve(assignment.call)
-            params = workplace.renderer.params(assignment)
-            resources = workplace.resources.get(binder.resources)
-            arguments = attempt.bind(binder, params, resources)
+            arguments = attempt.bind(binder, workplace.resources.get(binder.resources))
             value = attempt.context.run(binder.function, **arguments)
     except BaseException as error:  # noqa: BLE001 - SystemExit, KeyboardInterrupt and Stopped end the attempt, not us
         attempt.fail(error)
@@ -53,9 +53,8 @@ async def execute_async(assignment: Assignment, workplace: Workplace) -> None:
     try:
         CURRENT.set(attempt.capture)
         binder = workplace.resolve(assignment.call)
-        params = workplace.renderer.params(assignment)
         resources = await workplace.resources.get_async(binder.resources) if binder.resources else {}
-        value = await binder.function(**attempt.bind(binder, params, resources))
+        value = await binder.function(**attempt.bind(binder, resources))
     except BaseException as error:  # noqa: BLE001 - as above; a cancellation ends this task anyway
         attempt.fail(error)
     else:
@@ -78,6 +77,8 @@ class Attempt:
         self._retry_after: float | None = None
         self._give_up = False
         self._progress: ProgressReport | None = None
+        self._gathering: Gathering | None = None
+        self._failure: BaseException | None = None
         self._looked = False
 
     # The steps.
@@ -98,10 +99,16 @@ class Attempt:
         workplace, this = self._workplace, self._assignment
         return workplace.interrupt.during(this.place, this.sequence) if workplace.alone else nullcontext()
 
-    def bind(self, binder: Binder, params: dict[str, Any], resources: dict[str, Any]) -> dict[str, Any]:
+    def bind(self, binder: Binder, resources: dict[str, Any]) -> dict[str, Any]:
         """The callable's keyword arguments."""
         context = self._make_context() if binder.surface.contexts else None
-        arguments = binder.bind(params, context, resources)
+        if binder.surface.batch is None:
+            arguments = binder.bind(self._workplace.renderer.params(self._assignment), context, resources)
+        else:
+            from orchestrator.worker.batching import Gathering  # few projects have batches
+
+            self._gathering = Gathering(self._assignment, binder, self._workplace.renderer)
+            arguments = binder.bind_batch(self._gathering.handed_out(), context, resources)
         self.beat()
         return arguments
 
@@ -120,6 +127,7 @@ class Attempt:
         if self._noticed() and self._is_stop(error):
             self._outcome = Outcome.CANCELLED
         self._error = describe(error)
+        self._failure = error
         if is_a(error, "Retry"):
             self._retry_after = getattr(error, "delay", None)
         # Parameters that the callable can't take today it can't take in a minute either.
@@ -152,6 +160,7 @@ class Attempt:
                 give_up=self._give_up,
                 memory=workplace.memory(),
                 asked=self._noticed(),
+                items=self._item_ends(),
             )
         )
 
@@ -233,6 +242,12 @@ class Attempt:
             line=self,
             cancelled=self._look,
         )
+
+    def _item_ends(self) -> tuple[ItemEnd, ...]:
+        """Of a batch: how each of its runs ended. One that was stopped goes as a whole."""
+        if self._gathering is None or self._outcome is Outcome.CANCELLED:
+            return ()
+        return self._gathering.ends(self._failure)
 
     def _go_home(self) -> None:
         """The next attempt starts in the configuration's folder, wherever this one went."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.core.batches import BatchItem, ItemEnd
 from orchestrator.core.plan import PluginSources, Resource, Secret
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import ErrorInfo, Outcome
@@ -56,6 +57,8 @@ class Assignment(Message, frozen=True):
     """Seconds within which the engine wants a sign of life; none if it doesn't listen for any."""
     sequence: int = 0
     place: int = 0
+    items: tuple[BatchItem, ...] = ()
+    """The runs of a batch; empty for a run that is executed by itself."""
 
 
 class Cancel(Message, frozen=True):
@@ -98,6 +101,8 @@ class Finished(Message, frozen=True):
     """Bytes of the worker's resident memory after the attempt; 0 where unknown."""
     asked: bool = False
     """It had been asked to stop, and that had reached it."""
+    items: tuple[ItemEnd, ...] = ()
+    """How each run of a batch ended; empty where the attempt was cancelled as a whole."""
 
 
 class Voided(Message, frozen=True):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import pytest
+
 from orchestrator.core.catalogue import CallableInfo, Inspection, ParamProblem, PluginProblem
 from orchestrator.core.errors import PluginError
-from orchestrator.core.policies import Isolation
+from orchestrator.core.policies import Batching, Isolation
 
 TEXT = """\
 version: 1
@@ -182,6 +186,27 @@ def test_an_isolation_that_the_callable_cannot_have_is_refused(load_text, only):
     fake = Fake(infos=(info("m.f"),))
     found = only(load_text("version: 1\njobs: {a: {call: m.f, isolation: async}}\n", inspector=fake))
     assert (found.code, found.column) == ("bad-isolation", 34)
+
+
+def test_a_batch_needs_a_callable_that_takes_one(load_text, only):
+    text = "version: 1\njobs: {a: {call: m.f, batch: {size: 100, wait: 2s}}}\n"
+    batched = load_text(text, inspector=Fake(infos=(info("m.f", takes_batch=True),)))
+    assert batched.plan.jobs["a"].batch == Batching(size=100, wait=timedelta(seconds=2))
+    found = only(load_text(text, inspector=Fake("m.f")))
+    assert (found.code, found.column) == ("bad-batch", 30)
+
+
+@pytest.mark.parametrize(
+    ("batch", "code"),
+    [
+        ("{wait: 2s}", "missing-key"),
+        ("{size: 0}", "bad-value"),
+        ("{size: 5, wait: 2}", "bad-duration"),
+        ("5", "wrong-type"),
+    ],
+)
+def test_a_batch_is_a_size_and_a_wait(load_text, only, batch, code):
+    assert only(load_text(f"version: 1\njobs: {{a: {{call: m.f, batch: {batch}}}}}\n")).code == code
 
 
 def test_a_reader_that_cannot_run_is_told(load_text, only):

@@ -28,7 +28,10 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("step", sa.Text(), nullable=True))
     op.add_column("runs", sa.Column("item_index", sa.Integer(), nullable=True))
     op.add_column("runs", sa.Column("item", sa.Text(), nullable=True))
+    op.add_column("runs", sa.Column("batch_id", sa.BigInteger(), nullable=True))
     op.execute(f"UPDATE runs SET rank = due_at - priority * {_AGING}")
+    op.drop_index("runs_running", "runs")
+    op.create_index("runs_running", "runs", ["owner", "queue", "job", "batch_id"], unique=False, **_where("state = 'running'"))
     op.drop_index("runs_claimable", "runs")
     op.create_index("runs_claimable", "runs", ["queue", "isolation", "rank", "id", "job"], unique=False, **_where("state = 'queued'"))
     op.create_index(
