@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.plugins.api import Context, Duration, GiveUp, Retry, Size, job
+    from orchestrator.plugins.api import Context, Duration, GiveUp, ResourceName, Retry, Size, job
 
-__all__ = ["Context", "Duration", "GiveUp", "Retry", "Size", "job"]
+__all__ = ["Context", "Duration", "GiveUp", "ResourceName", "Retry", "Size", "job"]
 __version__ = "0.1.0"
 
 

@@ -232,6 +232,7 @@ class Attempt:
             checkpoint=this.checkpoint,
             line=self,
             cancelled=self._look,
+            resource=None if self._workplace.setup.isolation is Isolation.ASYNC else self._workplace.resources.one,
         )
 
     def _go_home(self) -> None:
