@@ -5,5 +5,8 @@ from __future__ import annotations
 from orchestrator.plugins.offers import Offer
 
 BUILTINS = {
+    "file.cleanup": Offer("orchestrator.builtins.cleanup", "cleanup"),
+    "python": Offer("orchestrator.builtins.python", "python"),
+    "sql": Offer("orchestrator.builtins.sql", "sql"),
     "shell": Offer("orchestrator.builtins.shell", "shell"),
 }
