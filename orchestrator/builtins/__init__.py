@@ -6,6 +6,7 @@ from orchestrator.plugins.offers import Offer
 
 BUILTINS = {
     "file.cleanup": Offer("orchestrator.builtins.cleanup", "cleanup"),
+    "http": Offer("orchestrator.builtins.http", "http", package="httpx", extra="http"),
     "python": Offer("orchestrator.builtins.python", "python"),
     "sql": Offer("orchestrator.builtins.sql", "sql"),
     "shell": Offer("orchestrator.builtins.shell", "shell"),

@@ -98,7 +98,14 @@ class Binder:
         wrong = self._name_faults({**params, **dict.fromkeys(deferred)})
         values = {name: value for name, value in present.items() if self._takes(name)}
         wrong += self._validator.check(values, tell_values=True)[1]
-        return [*wrong, *self._resource_faults(values), *self._needs()]
+        return [*wrong, *self._resource_faults(values), *self.needs()]
+
+    def needs(self) -> list[Fault]:
+        """What must be installed first."""
+        if self._offer is None or self._offer.is_installed():
+            return []
+        message = f"{self.name} needs the package {self._offer.package!r}, which is not installed"
+        return [Fault("needs", (), message, self._offer.remedy)]
 
     def _checked(self, params: dict[str, Any]) -> dict[str, Any]:
         wrong = self._name_faults(params)
@@ -141,12 +148,6 @@ class Binder:
             for name, value in named.items()
             if value not in known
         ]
-
-    def _needs(self) -> list[Fault]:
-        if self._offer is None or self._offer.is_installed():
-            return []
-        message = f"{self.name} needs the package {self._offer.package!r}, which is not installed"
-        return [Fault("needs", (), message, self._offer.remedy)]
 
     def _shape(self, name: str) -> str | None:
         shown = self._names[name].shown

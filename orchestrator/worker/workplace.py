@@ -78,11 +78,14 @@ class Workplace:
         return Capture(self.line, self.interrupt, this.run_id, this.attempt, this.log_limit, self.watch.later, heard)
 
     def _looked_up(self, call: str) -> Binder:
+        from orchestrator.plugins.failures import CallableError
         from orchestrator.plugins.isolation import check_isolation
 
         if self._registry is None:
             raise PluginError("the plugins have not been imported")
         binder = self._registry.binder(call, tuple(self.setup.resources))
+        for fault in binder.needs():
+            raise CallableError(fault.message, fault.hint)
         if (problem := check_isolation(binder.info, self.setup.isolation)) is not None:
             raise PluginError(problem)
         return binder
