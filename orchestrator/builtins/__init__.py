@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.plugins.offers import Offer
 
 BUILTINS = {
+    "email": Offer("orchestrator.builtins.email", "email"),
     "file.cleanup": Offer("orchestrator.builtins.cleanup", "cleanup"),
     "http": Offer("orchestrator.builtins.http", "http", package="httpx", extra="http"),
     "python": Offer("orchestrator.builtins.python", "python"),
