@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """A function marked with `@job` in a module that is imported when a job names the callable, and not before."""
 
     module: str
@@ -32,7 +29,9 @@ class Offer:
 
     def is_installed(self) -> bool:
         """Whether the package is there."""
-        return not self.package or importlib.util.find_spec(self.package) is not None
+        from importlib.util import find_spec  # rarely needed
+
+        return not self.package or find_spec(self.package) is not None
 
     @property
     def remedy(self) -> str:
