@@ -128,7 +128,10 @@ class Command:
     def _serve(self, process: subprocess.Popen[bytes], ctx: Context) -> None:
         alone = threading.current_thread() is threading.main_thread()  # then a stop arrives as an exception
         while not self._exited:
+            before = self.out.size + self.err.size
             self._step(process, _LOOK)
+            if self.out.size + self.err.size > before:
+                ctx.heartbeat()  # also for what is no whole line yet, and so not in the log
             if not alone and ctx.cancelled:
                 raise CommandStopped("it was asked to stop")
 

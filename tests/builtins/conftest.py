@@ -26,9 +26,13 @@ class Bed:
         self.resources: dict[str, Any] = {}
         self.is_cancelled: Callable[[], bool] = lambda: False
         self.attempt = 1
+        self.beats = 0
 
     def progressed(self, done: int, total: int | None) -> None:
         """Nobody looks."""
+
+    def beat(self) -> None:
+        self.beats += 1
 
     def saved(self, value: Any) -> None:
         self.checkpoint = value

@@ -85,6 +85,13 @@ def test_both_streams_are_handed_on_in_whole_lines(bed, monkeypatch):
     assert (out, err) == (["one\n", "two"], ["oops\n"])
 
 
+def test_all_output_is_a_sign_of_life_though_it_be_no_line(bed):
+    bed.call("shell", command="printf .")
+    assert bed.beats == 1
+    bed.call("shell", command="true")
+    assert bed.beats == 1
+
+
 def test_bytes_that_are_no_text_do_no_harm(bed, capsys):
     assert bed.call("shell", command="printf '\\377\\303\\244'")["stdout"] == "\\xffä"
     assert capsys.readouterr().out == "\\xffä"

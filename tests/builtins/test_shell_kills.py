@@ -140,6 +140,22 @@ def test_output_is_in_the_log_while_it_runs_line_by_line(project: Project, mark:
         assert project.runs()[0]["reason"].startswith("orchestrator.builtins.shell.CommandFailed: exit status 3: two")
 
 
+def test_a_flood_ends_at_the_log_limit_and_the_command_goes_on(project: Project) -> None:
+    project.write(
+        "jobs.yaml",
+        """
+        version: 1
+        jobs:
+          flood: {call: shell, log_limit: 100KiB, params: {command: "yes | head -c 5000000; echo end", keep: 4B}}
+        """,
+    )
+    assert project.cli("run", "--once", "flood").code == 0
+    shown = project.show(project.runs()[0]["id"])
+    assert shown["run"]["result"] == {"code": 0, "stdout": "end\n"}
+    assert sum(len(line["text"]) for line in shown["logs"] if line["stream"] == "stdout") == 100 * 1024
+    assert "log limit of 100KiB reached" in shown["logs"][-1]["text"]
+
+
 def runs_log(project: Project) -> list[dict[str, str]]:
     runs = project.runs()
     return project.show(runs[0]["id"])["logs"] if runs else []
