@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.plugins.api import Batch, Context, Duration, GiveUp, Item, Retry, Size, job
+    from orchestrator.plugins.api import Batch, Context, Duration, GiveUp, Item, ResourceName, Retry, Size, job
 
-__all__ = ["Batch", "Context", "Duration", "GiveUp", "Item", "Retry", "Size", "job"]
+__all__ = ["Batch", "Context", "Duration", "GiveUp", "Item", "ResourceName", "Retry", "Size", "job"]
 __version__ = "0.1.0"
 
 

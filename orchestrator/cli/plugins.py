@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import typer
 
+from orchestrator.builtins.catalogue import builtins
 from orchestrator.cli.compile import load_project
 from orchestrator.cli.diagnosis import print_diagnostics
 from orchestrator.cli.options import ConfigOption, JsonOption
@@ -18,7 +20,7 @@ from orchestrator.core.errors import ConfigError
 
 
 def plugins(*, as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """List the plugins' callables.
+    """List the callables of the plugins, and the built-in ones.
 
     With their signatures and where they are; then the plugins that can't be used, with exit status 1.
     """
@@ -27,12 +29,15 @@ def plugins(*, as_json: JsonOption = False, config: ConfigOption = None) -> None
     if inspection is None:
         print_diagnostics(compiled.diagnostics, sys.stderr)
         raise ConfigError(compiled.failure)
+    own = [info for info in inspection.callables.values() if not info.builtin]
+    builtin = [info for name, info in builtins().items() if name not in {info.name for info in own}]
     if as_json:
-        print_json(inspection)
+        known = {info.name: info for info in (*own, *builtin)}
+        print_json(msgspec.structs.replace(inspection, callables=known))
     else:
-        for info in sorted(inspection.callables.values(), key=lambda info: info.name):
+        for info in (*sorted(own, key=lambda info: info.name), *builtin):
             _print_callable(info)
-        if not inspection.callables:
+        if not own:
             print("the plugins offer no callables")
         for problem in inspection.problems:
             _print_problem(problem)
@@ -44,7 +49,8 @@ def _print_callable(info: CallableInfo) -> None:
     painter = Painter(sys.stdout)
     print(painter.paint(info.name, "bold") + _signature(info))
     lines = [line.strip() for line in info.doc.strip().splitlines()[:1]]
-    for line in (*lines, f"{_short(info.file)}:{info.line}, isolation: {info.isolation.value}", *_needs(info)):
+    place = "built-in" if info.builtin else f"{_short(info.file)}:{info.line}"
+    for line in (*lines, f"{place}, isolation: {info.isolation.value}", *_needs(info)):
         print(f"    {line}")
     for warning in info.warnings:
         print(f"    {painter.paint('warning:', 'yellow')} {warning}")

@@ -20,6 +20,7 @@ from orchestrator.core.policies import Isolation
 from orchestrator.plugins.isolation import check_isolation
 
 _MAX_SUGGESTIONS = 100
+_CODES = {"missing": "missing-param", "unknown": "unknown-param", "needs": "missing-package"}
 
 
 def inspect(
@@ -90,7 +91,8 @@ class Verdicts:
         if info is None:
             reason = self._missing_callable(job, entry)
         else:
-            broken = [resources[name] for name in info.resources if name in resources]
+            used = (*info.resources, *(str(job.params.get(name)) for name in info.names_resources))
+            broken = [resources[name] for name in used if name in resources]
             reason = broken[0] if broken else None
             if job.batch is not None and not info.takes_batch:
                 message = f"`{job.call}` works off one run in a call: it has no parameter for a batch"
@@ -117,7 +119,7 @@ class Verdicts:
                 self._tell_param(problem, job, entry)
 
     def _tell_param(self, problem: ParamProblem, job: Job, entry: Entry[Any]) -> None:
-        code = {"missing": "missing-param", "unknown": "unknown-param"}.get(problem.kind, "bad-param")
+        code = _CODES.get(problem.kind, "bad-param")
         if not problem.path:
             place = entry.at("call")
         elif problem.kind == "missing":

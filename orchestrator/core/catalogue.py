@@ -40,6 +40,10 @@ class CallableInfo(msgspec.Struct, frozen=True, kw_only=True):
     """It takes `**kwargs`: unknown parameters are fine."""
     doc: str = ""
     signature: str = ""
+    names_resources: tuple[str, ...] = ()
+    """Parameters whose value is the name of a resource."""
+    builtin: bool = False
+    """It comes with the orchestrator."""
     warnings: tuple[str, ...] = ()
     """What works but probably not as meant, such as an annotation that can't be resolved."""
 
@@ -67,7 +71,7 @@ class ParamCheck(msgspec.Struct, frozen=True, kw_only=True):
 class ParamProblem(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong with a job's parameters. `path` leads into `params`; empty means the job's `call` itself.
 
-    `kind` is one of `unknown_callable`, `missing`, `unknown`, `type`.
+    `kind` is one of `unknown_callable`, `missing`, `unknown`, `type`, `needs` (a package that is not installed).
     """
 
     job: str

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from orchestrator.worker import kin
+from orchestrator.core import kin
 
 _LAST_WORDS = 64 * 1024
 

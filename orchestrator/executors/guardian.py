@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.worker import kin
+from orchestrator.core import kin
 from orchestrator.worker.guard import GOODBYE
 
 _PROGRAM = """\

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from orchestrator.worker import kin
+from orchestrator.core import kin
 from orchestrator.worker.slot import Slot, new_file
 
 _PIPE_SIZE = 2**20

@@ -16,12 +16,12 @@ from typing import Protocol
 
 import msgspec
 
+from orchestrator.core import kin
 from orchestrator.executors import departure
 from orchestrator.executors.departure import Remains
 from orchestrator.executors.flight import Flight
 from orchestrator.executors.launch import Launched
 from orchestrator.executors.link import Link
-from orchestrator.worker import kin
 from orchestrator.worker.interrupt import ASK_SIGNAL, DUMP_SIGNAL
 from orchestrator.worker.messages import Assignment, Cancel, FromWorker, Setup, Stop, from_worker
 from orchestrator.worker.slot import REVOKE_PAUSE

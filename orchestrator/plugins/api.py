@@ -11,7 +11,7 @@ from orchestrator.core.units import parse_duration, parse_size
 from orchestrator.plugins.batch import Batch, Item
 from orchestrator.plugins.context import Context
 
-__all__ = ["Batch", "Context", "Duration", "GiveUp", "Item", "Retry", "Size", "job"]
+__all__ = ["Batch", "Context", "Duration", "GiveUp", "Item", "ResourceName", "Retry", "Size", "job"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 MARK = "__orchestrator_job__"
@@ -84,8 +84,17 @@ class _Written:
         return self._parse(value) if isinstance(value, str) else value
 
 
+class _NamesResource:
+    """Marks a parameter as a resource's name; validation then asks whether there is one."""
+
+    names_resource = True
+
+
 Size = Annotated[int, _Written("Size", parse_size)]
 """A parameter in bytes that `params:` may write as `500MiB`."""
 
 Duration = Annotated[timedelta, _Written("Duration", parse_duration)]
 """A parameter that `params:` may write as `1h30m`."""
+
+ResourceName = Annotated[str, _NamesResource()]
+"""A parameter that names an entry of `resources:`; `Context.resource` opens it."""

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
+from orchestrator.core.errors import PluginError
 from orchestrator.plugins.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Context:
         checkpoint: Any,
         line: Line,
         cancelled: Callable[[], bool],
+        resource: Callable[[str], Any] | None = None,
     ) -> None:
         self.job = job
         self.run_id = run_id
@@ -69,11 +71,19 @@ class Context:
         self.checkpoint = Checkpoint(checkpoint, line.saved)
         self._line = line
         self._cancelled = cancelled
+        self._resource = resource
 
     @property
     def cancelled(self) -> bool:
         """Whether the attempt has been asked to stop; a long loop should look now and then, and return."""
         return self._cancelled()
+
+    def resource(self, name: str) -> Any:
+        """An entry of `resources:` by its name, opened if it isn't yet: for callables that learn the name from a
+        parameter. Raises `PluginError` if there is none, if opening it must be awaited, or in an `async def`."""
+        if self._resource is None:
+            raise PluginError("an `async def` can't open a resource by name: let a parameter be named like it")
+        return self._resource(name)
 
     def progress(self, done: int, total: int | None = None) -> None:
         """Say how far the work is, in any unit; `orchestrator show` prints it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import ModuleType
 
@@ -13,6 +13,7 @@ from orchestrator.core.plan import PluginSources
 from orchestrator.plugins.folders import Found, is_taken, scan
 from orchestrator.plugins.import_failure import missing_module
 from orchestrator.plugins.importing import Importer, load_file, put_on_path
+from orchestrator.plugins.offers import Offer
 from orchestrator.plugins.registry import Registry
 
 ENTRY_POINTS = "orchestrator.plugins"
@@ -20,16 +21,21 @@ ENTRY_POINTS = "orchestrator.plugins"
 
 
 def import_plugins(
-    sources: PluginSources, root: str, *, announce: Callable[[str], None] | None = None
+    sources: PluginSources,
+    root: str,
+    *,
+    announce: Callable[[str], None] | None = None,
+    offers: Mapping[str, Offer] | None = None,
 ) -> tuple[Registry, list[PluginProblem]]:
     """Import every plugin of `sources`, in order; a failure spares the others.
 
     `root` and the folders become importable. `announce` is called with a module's name just before its code runs,
-    now and whenever the registry imports a module later. The list is the registry's own, and grows with it.
+    now and whenever the registry imports a module later. `offers` are callables by the names that they have unless a
+    plugin takes them. The list is the registry's own, and grows with it.
     """
     homes = (*sources.folders, *((root,) if root else ()))
     importer = Importer(homes, sources.skip, announce)
-    registry = Registry(importer)
+    registry = Registry(importer, offers or {})
     put_on_path(root, ())
     plugins = _scan_all(sources.folders, importer)
     taken = {plugin.file for plugin in plugins if is_taken(plugin)}

@@ -17,7 +17,7 @@ class CallableError(PluginError):
 
 
 class Fault(NamedTuple):
-    """One wrong parameter. `kind` is `missing`, `unknown` or `type`; `path` leads into `params`."""
+    """One wrong parameter. `kind` is `missing`, `unknown`, `type` or `needs`; `path` leads into `params`."""
 
     kind: str
     path: tuple[str | int, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 import types
 import typing
 from collections.abc import Callable, Collection
@@ -24,6 +25,8 @@ class Field:
     """A parameter that `params:` may set."""
 
     name: str
+    """As `params:` writes it: a parameter `from_`, which Python's own words force on its author, is written `from`."""
+    argument: str
     annotation: Any
     shown: str
     required: bool
@@ -46,6 +49,8 @@ class Surface:
     fields: tuple[Field, ...]
     contexts: tuple[str, ...]
     resources: tuple[str, ...]
+    names_resources: tuple[str, ...]
+    """Fields whose value is a resource's name."""
     takes_extra: bool
     extra: Any
     """The annotation of `**kwargs`."""
@@ -90,7 +95,7 @@ def _fields_of(kind: Any) -> tuple[Field, ...]:
     """The fields of a dataclass, TypedDict or pydantic model, as parameters."""
     annotations = typing.get_type_hints(kind, include_extras=True)
     return tuple(
-        Field(name, annotation, show_annotation(annotation), _is_required(kind, name))
+        Field(name, name, annotation, show_annotation(annotation), _is_required(kind, name))
         for name, annotation in annotations.items()
         if typing.get_origin(annotation) is not typing.ClassVar
     )
@@ -132,6 +137,7 @@ def _sort(name: str, function: Callable[..., Any], signature: inspect.Signature,
         tuple(fields),
         tuple(contexts),
         tuple(resources),
+        tuple(field.name for field in fields if _names_resource(field.annotation)),
         takes_extra,
         extra,
         f"({', '.join(text)})",
@@ -191,24 +197,35 @@ def _is_context(annotation: Any) -> bool:
 
 def _field(parameter: inspect.Parameter, annotation: Any, shown: str) -> Field:
     required = parameter.default is parameter.empty
-    return Field(parameter.name, annotation, shown, required, None if required else _brief(parameter.default))
+    return Field(
+        _name(parameter), parameter.name, annotation, shown, required, None if required else _brief(parameter.default)
+    )
+
+
+def _name(parameter: inspect.Parameter) -> str:
+    bare = parameter.name.removesuffix("_")
+    return bare if keyword.iskeyword(bare) else parameter.name
+
+
+def _names_resource(annotation: Any) -> bool:
+    return any(getattr(mark, "names_resource", False) is True for mark in getattr(annotation, "__metadata__", ()))
 
 
 def show_annotation(annotation: Any, written: Any = None) -> str:
     """An annotation as its author would write it; empty when there is none."""
     if written is inspect.Parameter.empty:
         return ""
-    if isinstance(written, str):
-        return written.strip("'\"")
     for mark in getattr(annotation, "__metadata__", ()):
         if isinstance(known := getattr(mark, "shown_as", None), str):
             return known
+    if isinstance(written, str):
+        return written.strip("'\"")
     return inspect.formatannotation(annotation)
 
 
 def _written(parameter: inspect.Parameter, shown: str) -> str:
     stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
-    text = f"{stars}{parameter.name}: {shown}" if shown else f"{stars}{parameter.name}"
+    text = f"{stars}{_name(parameter)}: {shown}" if shown else f"{stars}{_name(parameter)}"
     if parameter.default is parameter.empty:
         return text
     return f"{text} = {_brief(parameter.default)}" if shown else f"{text}={_brief(parameter.default)}"

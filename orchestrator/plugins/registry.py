@@ -1,9 +1,10 @@
-"""Which function does `call:` name? Registered names first, then any function that a dotted path leads to."""
+"""Which function does `call:` name? Registered names first, then any function that a dotted path leads to, then what
+comes with the orchestrator: a name of the user's own always wins."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -12,7 +13,9 @@ from orchestrator.plugins.api import MARK, JobMark
 from orchestrator.plugins.failures import CallableError, did_you_mean
 from orchestrator.plugins.import_failure import missing_module
 from orchestrator.plugins.importing import Importer
+from orchestrator.plugins.offers import Offer
 from orchestrator.plugins.refusals import place, refuse
+from orchestrator.plugins.signature import Binder
 
 _MAX_SUGGESTIONS = 100
 """Unknown names beyond this many get no suggestion: each costs a comparison with every known name."""
@@ -21,8 +24,9 @@ _MAX_SUGGESTIONS = 100
 class Registry:
     """The callables of the imported plugins. Modules that only a `call` names are imported when it is resolved."""
 
-    def __init__(self, importer: Importer) -> None:
+    def __init__(self, importer: Importer, offers: Mapping[str, Offer]) -> None:
         self._importer = importer
+        self._offers = offers
         self._modules: dict[str, ModuleType] = {}
         self._functions: dict[str, Any] = {}
         self._homes: dict[str, str] = {}
@@ -68,11 +72,24 @@ class Registry:
         if call in self._twice:
             raise CallableError(self._twice[call])
         target = self._find(call)
+        if target is None and call in self._offers and self._importer.failed(call) is None:
+            target = self._offers[call].load()
         if target is None:
             raise self._unknown(call)
         refuse(call, target)
         self._resolved[call] = target
         return target  # type: ignore[no-any-return]
+
+    def binder(self, call: str, resources: Collection[str] = ()) -> Binder:
+        """What binds parameters to the function that `call` names. `resources` are the names that the plan declares.
+
+        Raises `CallableError`.
+        """
+        function = self.resolve(call)
+        offer = self._offer_of(function)
+        taken = self._offers.get(call) if offer is None else None
+        notes = (f"{call!r} is a built-in callable, too; this one wins, the other is {taken.path!r}",) if taken else ()
+        return Binder(call, function, resources, offer=offer, notes=notes)
 
     def factory(self, use: str) -> Callable[..., Any]:
         """What a resource's `use` names: a function, but also a class. Raises `CallableError`."""
@@ -84,6 +101,11 @@ class Registry:
         if not callable(target):
             raise CallableError(f"{use!r} is not callable", "name a function or a class that makes the resource")
         return target  # type: ignore[no-any-return]
+
+    def _offer_of(self, function: Any) -> Offer | None:
+        mark = _mark_of(function)
+        offer = self._offers.get(mark.name or "") if mark is not None else None
+        return offer if offer is not None and offer.module == function.__module__ else None
 
     def _find(self, call: str) -> Any:
         return self._functions[call] if call in self._functions else self._locate(call)
@@ -137,7 +159,7 @@ class Registry:
         module = self._modules.get(plugin)
         own = vars(module).items() if module is not None else ()
         plain = [f"{plugin}.{name}" for name, value in own if isinstance(value, FunctionType) and name[:1] != "_"]
-        return [*dict.fromkeys([*self._functions, *plain])]
+        return [*dict.fromkeys([*self._functions, *plain, *self._offers])]
 
     def _overview(self) -> str | None:
         if failed := list(dict.fromkeys(problem.module for problem in self.problems)):

@@ -7,12 +7,15 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from orchestrator.core.catalogue import CallableInfo, Parameter
 from orchestrator.core.errors import PluginError
 from orchestrator.plugins.batch import Batch
 from orchestrator.plugins.context import Context
 from orchestrator.plugins.failures import Fault, ParamsError, did_you_mean
 from orchestrator.plugins.isolation import default_isolation, mark_warning
+from orchestrator.plugins.offers import Offer
 from orchestrator.plugins.parameters import Surface, read
 from orchestrator.plugins.refusals import is_async, origin, place
 from orchestrator.plugins.validation import Validator
@@ -34,13 +37,27 @@ class Binder:
     """Turns a job's params into a callable's keyword arguments. Built once per callable: the signature is read here,
     pydantic's validator when first needed. Raises `CallableError` for what no job can call."""
 
-    def __init__(self, name: str, function: Callable[..., Any], resources: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        resources: Collection[str] = (),
+        *,
+        offer: Offer | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """`offer` is what the function comes from, if no plugin: such a function has resources named to it, and must
+        keep its parameters whatever the resources are called. `notes` are warnings that aren't about the signature."""
         self.name = name
         self.function = function
-        self.surface = read(name, function, resources)
+        self.surface = read(name, function, () if offer else resources)
+        self._offer = offer
+        self._notes = notes
+        self._declared = tuple(resources)
         self.resources = self.surface.resources
         """Names of the resources that `bind` needs."""
         self._names = {field.name: field for field in self.surface.fields}
+        self._renamed = tuple((f.name, f.argument) for f in self.surface.fields if f.name != f.argument)
         self._required = tuple(field.name for field in self.surface.fields if field.required)
         self._filled = frozenset(self.surface.filled)
         self._validator = Validator(self.surface.fields, self.surface.extra)
@@ -48,7 +65,8 @@ class Binder:
     @cached_property
     def info(self) -> CallableInfo:
         """The callable as data."""
-        return _info(self.name, self.function, self.surface)
+        info = _info(self.name, self.function, self.surface)
+        return msgspec.structs.replace(info, builtin=bool(self._offer), warnings=(*info.warnings, *self._notes))
 
     @property
     def warnings(self) -> list[str]:
@@ -64,6 +82,9 @@ class Binder:
         `PluginError` when a resource that the callable asks for is not open.
         """
         arguments = self._checked(params) if params or self._required else {}
+        for name, argument in self._renamed:
+            if name in arguments:
+                arguments[argument] = arguments.pop(name)
         return arguments | self._given(context, resources)
 
     def bind_batch(
@@ -92,7 +113,15 @@ class Binder:
         present = {name: value for name, value in params.items() if name not in deferred}
         wrong = self._name_faults({**params, **dict.fromkeys(deferred)})
         values = {name: value for name, value in present.items() if self._takes(name)}
-        return wrong + self._validator.check(values, tell_values=True)[1]
+        wrong += self._validator.check(values, tell_values=True)[1]
+        return [*wrong, *self._resource_faults(values), *self.needs()]
+
+    def needs(self) -> list[Fault]:
+        """What must be installed first."""
+        if self._offer is None or self._offer.is_installed():
+            return []
+        message = f"{self.name} needs the package {self._offer.package!r}, which is not installed"
+        return [Fault("needs", (), message, self._offer.remedy)]
 
     def _checked(self, params: dict[str, Any]) -> dict[str, Any]:
         wrong = self._name_faults(params)
@@ -124,6 +153,20 @@ class Binder:
         hint = did_you_mean(name, list(self._names)) or (f"it takes {takes}" if takes else "it takes no parameters")
         return Fault("unknown", (name,), f"{self.name} has no parameter {name!r}", hint)
 
+    def _resource_faults(self, values: Mapping[str, Any]) -> list[Fault]:
+        named = {name: values[name] for name in self.surface.names_resources if isinstance(values.get(name), str)}
+        known = list(self._declared)
+        return [
+            Fault(
+                "type",
+                (name,),
+                f"there is no resource {value!r}",
+                did_you_mean(value, known) or f"declare it under `resources`; there are: {', '.join(known) or 'none'}",
+            )
+            for name, value in named.items()
+            if value not in known
+        ]
+
     def _shape(self, name: str) -> str | None:
         shown = self._names[name].shown
         return f"its type is {shown}" if shown else None
@@ -143,6 +186,7 @@ def _info(name: str, function: Callable[..., Any], surface: Surface) -> Callable
             for field in surface.fields
         ),
         resources=surface.resources,
+        names_resources=surface.names_resources,
         wants_context=bool(surface.contexts),
         takes_batch=surface.batch is not None,
         extra=surface.takes_extra,

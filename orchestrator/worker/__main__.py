@@ -9,8 +9,8 @@ import socket
 import sys
 from typing import NamedTuple, NoReturn
 
+from orchestrator.core import kin
 from orchestrator.core.policies import Isolation
-from orchestrator.worker import kin
 from orchestrator.worker.interrupt import DUMP_SIGNAL
 from orchestrator.worker.messages import Frames, Setup, to_worker
 from orchestrator.worker.slot import Slot

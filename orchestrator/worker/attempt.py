@@ -241,6 +241,7 @@ class Attempt:
             checkpoint=this.checkpoint,
             line=self,
             cancelled=self._look,
+            resource=None if self._workplace.setup.isolation is Isolation.ASYNC else self._workplace.resources.one,
         )
 
     def _item_ends(self) -> tuple[ItemEnd, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 
-from orchestrator.worker import kin
+from orchestrator.core import kin
 
 GOODBYE = b"!"
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from orchestrator.builtins import BUILTINS
 from orchestrator.core.catalogue import CallableInfo, Inspection, ParamCheck, ParamProblem, PluginProblem
 from orchestrator.core.errors import PluginError
 from orchestrator.plugins.discovery import import_plugins
@@ -109,7 +110,7 @@ class Findings:
 
     def _binder(self, call: str) -> Binder:
         if call not in self._binders:
-            self._binders[call] = Binder(call, self._registry.resolve(call), self._resources)
+            self._binders[call] = self._registry.binder(call, self._resources)
         return self._binders[call]
 
     def _no_callable(self, group: list[tuple[int, ParamCheck]], message: str, hint: str | None) -> None:
@@ -131,7 +132,12 @@ class Findings:
 
 def inspect(request: Request, announce: Callable[[Step, str], None]) -> Inspection:
     """Import, describe, check."""
-    registry, _ = import_plugins(request.sources, request.root, announce=lambda module: announce(Step.IMPORT, module))
+    registry, _ = import_plugins(
+        request.sources,
+        request.root,
+        announce=lambda module: announce(Step.IMPORT, module),
+        offers=BUILTINS,
+    )
     findings = Findings(registry, request.resources, announce)
     findings.describe_registered()
     findings.check_all(request.checks, request.unchecked)

@@ -39,6 +39,10 @@ class Resources:
                         self._open[name] = self._opened(name)
         return {name: self._open[name] for name in names}
 
+    def one(self, name: str) -> Any:
+        """The resource of this name."""
+        return self.get((name,))[name]
+
     async def get_async(self, names: Iterable[str]) -> dict[str, Any]:
         """The same on a loop: an opening that is a coroutine is awaited, while other attempts go on."""
         import asyncio  # slow, and not needed in workers without a loop

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn, Protocol
 
-from orchestrator.worker import kin
+from orchestrator.core import kin
 from orchestrator.worker.capture import Capture
 from orchestrator.worker.line import Line
 

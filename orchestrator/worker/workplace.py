@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.builtins import BUILTINS
 from orchestrator.core.errors import PluginError
 from orchestrator.core.policies import Isolation
 from orchestrator.worker.capture import CURRENT, Capture
@@ -51,7 +52,7 @@ class Workplace:
         """Import the plugins and look up every callable of the plan."""
         from orchestrator.plugins.discovery import import_plugins
 
-        self._registry, problems = import_plugins(self.setup.sources, self.setup.root)
+        self._registry, problems = import_plugins(self.setup.sources, self.setup.root, offers=BUILTINS)
         for problem in problems:
             self.line.note("stderr", f"{problem.module}: {problem.message}\n")
         for call in self.setup.calls:
@@ -77,12 +78,14 @@ class Workplace:
         return Capture(self.line, self.interrupt, this.run_id, this.attempt, this.log_limit, self.watch.later, heard)
 
     def _looked_up(self, call: str) -> Binder:
+        from orchestrator.plugins.failures import CallableError
         from orchestrator.plugins.isolation import check_isolation
-        from orchestrator.plugins.signature import Binder
 
         if self._registry is None:
             raise PluginError("the plugins have not been imported")
-        binder = Binder(call, self._registry.resolve(call), tuple(self.setup.resources))
+        binder = self._registry.binder(call, tuple(self.setup.resources))
+        for fault in binder.needs():
+            raise CallableError(fault.message, fault.hint)
         if (problem := check_isolation(binder.info, self.setup.isolation)) is not None:
             raise PluginError(problem)
         return binder

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core import kin
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.plan import Job, Plan, PluginSources, Resource, Secret, Workers
 from orchestrator.core.policies import Isolation
 from orchestrator.executors.contract import Ended, Notice, Order, Output, Progress, Report, Saved
 from orchestrator.executors.local import LocalExecutor
-from orchestrator.worker import kin
 
 WITHIN = 30.0
 FAR = timedelta(minutes=5)

@@ -13,6 +13,7 @@ import pytest
 from orchestrator.core.catalogue import PluginProblem
 from orchestrator.core.plan import PluginSources
 from orchestrator.plugins.discovery import import_plugins
+from orchestrator.plugins.offers import Offer
 from orchestrator.plugins.registry import Registry
 
 
@@ -31,9 +32,9 @@ class Project:
         file.write_text(textwrap.dedent(source))
         return file
 
-    def read(self, **sources: Any) -> tuple[Registry, list[PluginProblem]]:
+    def read(self, *, offers: dict[str, Offer] | None = None, **sources: Any) -> tuple[Registry, list[PluginProblem]]:
         wanted = PluginSources(**{"folders": (str(self.folder),), **sources})
-        return import_plugins(wanted, str(self.root), announce=self.announced.append)
+        return import_plugins(wanted, str(self.root), announce=self.announced.append, offers=offers)
 
 
 @pytest.fixture

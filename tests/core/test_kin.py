@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.worker import kin
+from orchestrator.core import kin
 
 SLEEP = [sys.executable, "-S", "-c", "import time; print(flush=True); time.sleep(3600)"]
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="marks are read from /proc")

@@ -1,4 +1,4 @@
-"""Which processes stem from a worker, and how are all of them ended? Also those that a double fork hid.
+"""Which processes stem from a worker or a command, and how are all of them ended? Also those that a double fork hid.
 
 A worker is started with a mark in its environment that everything below it inherits, whatever session or parent it
 moves to. On Linux the mark is read from /proc; elsewhere the process group and the line of parents have to do.
