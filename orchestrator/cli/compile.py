@@ -17,6 +17,7 @@ import msgspec
 
 from orchestrator.cli.compiled import Compiled
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.worker.tether import hold_on
 
 
 def load_project(path: Path, *, inspect: bool = True) -> Compiled:
@@ -38,6 +39,7 @@ def load_project(path: Path, *, inspect: bool = True) -> Compiled:
 def _main() -> None:
     # What is loaded lives until the process ends: collecting would only look at all of it again and again.
     gc.disable()
+    hold_on(0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of every `finally`: one ends the reader of plugins
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints by accident must not end up in the answer
