@@ -17,6 +17,7 @@ import msgspec
 
 from orchestrator.cli.compiled import Compiled
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.shortage import is_of_files, words_for
 from orchestrator.worker.tether import hold_on
 
 
@@ -54,7 +55,15 @@ def _compile(path: Path) -> Compiled:
     try:
         return load_project(path)
     except OrchestratorError as error:
-        return Compiled(plan=None, diagnostics=[], ok=False, usable=False, failure=str(error))
+        return _failed(str(error))
+    except OSError as error:
+        if not is_of_files(error):
+            raise
+        return _failed(f"{path} can't be read: {words_for(error.errno or 0)}")
+
+
+def _failed(why: str) -> Compiled:
+    return Compiled(plan=None, diagnostics=[], ok=False, usable=False, failure=why)
 
 
 if __name__ == "__main__":

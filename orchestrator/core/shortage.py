@@ -7,17 +7,11 @@ import os
 import resource
 
 _FILES = frozenset({errno.EMFILE, errno.ENFILE})
-_REFUSALS = _FILES | {errno.EAGAIN, errno.ENOMEM}
 
 
 def is_of_files(error: OSError) -> bool:
     """Whether no descriptor could be had, of this process's share or of the whole machine's."""
     return error.errno in _FILES
-
-
-def is_shortage(error: OSError) -> bool:
-    """Whether the system refused for want of descriptors, processes or memory rather than for the request's sake."""
-    return error.errno in _REFUSALS
 
 
 def lacks_files(count: int) -> bool:
@@ -37,19 +31,16 @@ def lacks_files(count: int) -> bool:
     return False
 
 
-def no_files() -> OSError:
-    """What the system itself would say, and what to do about it."""
-    return OSError(errno.EMFILE, words_for(errno.EMFILE))
+def limit_in_words() -> str:
+    """How many descriptors this process may have, and how to give it more."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return f"{most} that this process may have; raise the limit (`ulimit -n 4096`, or LimitNOFILE= in a systemd unit)"
 
 
 def words_for(number: int) -> str:
     """A refusal in words, with its mend. `number` is an error number."""
     if number == errno.EMFILE:
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return (
-            f"no file descriptor is left of the {most} that this process may have; "
-            "raise the limit (`ulimit -n 4096`, or LimitNOFILE= in a systemd unit)"
-        )
+        return f"no file descriptor is left of the {limit_in_words()}"
     if number == errno.ENFILE:
         return "no file descriptor is left on this machine; raise fs.file-max, or stop what holds so many files"
     if number == errno.EAGAIN:

@@ -8,10 +8,12 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.core.clock import Clock
+from orchestrator.core.errors import StoreError
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import RunState
@@ -132,14 +134,20 @@ class Engine:
             await self._register()
             await self._start()
             await self._work()
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - it goes on from here
             if self._executing:
                 await self._executor.stop(timedelta(0), lambda: True)
-            raise
+            with suppress(StoreError):  # what ends it is worth telling, not what follows from it
+                await self._retire()
+            raise _cause(error) from None
+        else:
+            await self._retire()
         finally:
-            await self._store.submit(instances.retire, self._dispatcher.owner, self._clock.now())
             inbox.close()
         self._say("engine.stopped")
+
+    async def _retire(self) -> None:
+        await self._store.submit(instances.retire, self._dispatcher.owner, self._clock.now())
 
     async def _register(self) -> None:
         now = self._clock.now()
@@ -237,6 +245,13 @@ class Engine:
 
     def _say(self, name: str, *, level: str = "info", **fields: Any) -> None:
         self._emit(Event(name=name, at=self._clock.now(), level=level, fields=fields))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What ended a group of tasks: the first of them that failed took the others along."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _spare_the_collector() -> None:

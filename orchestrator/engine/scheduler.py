@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import DamagedError, StoreError
 from orchestrator.core.plan import Plan
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.engine.beats import Beat, Member, gather, time_triggers
@@ -124,6 +124,8 @@ class Scheduler:
     async def _change_plan(self, plan: Plan) -> None:
         try:
             beats = await self._gather(plan, self._clock.now())
+        except DamagedError:
+            raise
         except StoreError as error:
             # The old beats go on until the database can be written again: then the plan is still to be changed.
             fields = {"error": str(error)}
@@ -167,18 +169,12 @@ class Scheduler:
     async def _serve(self, due: list[Beat]) -> None:
         """Write every due fire with its trigger's cursor; only when all are written are the beats moved on."""
         now = self._clock.now()
-        if any(_is_late(beat, now) for beat in due):
-            await self._learn_what_others_served(due)
-        served: list[_Served] = []
-        nexts: list[tuple[Beat, datetime, datetime | None]] = []
-        for beat in due:
-            fire_time, runs = self._runs_of(beat, now)
-            served += [
-                _served(member, runs_of_it, fire_time) for member, runs_of_it in zip(beat.members, runs, strict=True)
-            ]
-            nexts.append((beat, fire_time, beat.after(fire_time)))
         try:
-            await self._create(served)
+            if any(_is_late(beat, now) for beat in due):
+                await self._learn_what_others_served(due)
+            nexts = await self._write_due(due, now)
+        except DamagedError:
+            raise
         except StoreError as error:
             await self._put_off(due, error)
             return
@@ -187,6 +183,19 @@ class Scheduler:
             for member in beat.members:
                 member.cursor = fire_time
             self._push(beat, following)
+
+    async def _write_due(self, due: list[Beat], now: datetime) -> list[tuple[Beat, datetime, datetime | None]]:
+        """Gives each beat with the fire time that it has served now, and the one that follows."""
+        served: list[_Served] = []
+        nexts: list[tuple[Beat, datetime, datetime | None]] = []
+        for beat in due:
+            fire_time, runs = self._runs_of(beat, now)
+            served += [
+                _served(member, runs_of_it, fire_time) for member, runs_of_it in zip(beat.members, runs, strict=True)
+            ]
+            nexts.append((beat, fire_time, beat.after(fire_time)))
+        await self._create(served)
+        return nexts
 
     async def _learn_what_others_served(self, due: list[Beat]) -> None:
         """Who was asleep may be behind another engine: fires that have their rows are not missed."""

@@ -47,6 +47,7 @@ class LocalExecutor(Executor):
         self._clock = clock
         self._mark = f"{os.getpid()}.{secrets.token_hex(6)}."
         self._numbers = count(1)
+        self._guardian = Guardian(self._mark)
         self._lanes: dict[Isolation, Lane] = {}
         self._ticking = False
         self._ticks = 0
@@ -57,7 +58,7 @@ class LocalExecutor(Executor):
         self._loop = asyncio.get_running_loop()
         self._ledger = Ledger(self._clock, self._loop, report)
         self._plan = plan
-        self._guardian = Guardian(self._mark)
+        self._guardian.start()
         for isolation in _used(plan):
             self._lane(isolation)
         self._keep_ticking()
@@ -155,8 +156,13 @@ class LocalExecutor(Executor):
 
     def _start_worker(self, setup: Setup, lane: Lane) -> Worker:
         launched = launch(setup.limit, setup.root, f"{self._mark}{next(self._numbers)}.")
-        self._guardian.add(launched.process.pid)
-        return _KINDS[setup.isolation](self._loop, launched, setup, lane)
+        try:
+            worker = _KINDS[setup.isolation](self._loop, launched, setup, lane)
+        except OSError:
+            launched.undo()
+            raise
+        self._guardian.add(worker.pid)
+        return worker
 
     def _forget_worker(self, worker: Worker) -> None:
         self._guardian.remove(worker.pid)

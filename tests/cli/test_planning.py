@@ -67,13 +67,16 @@ def test_leaving_early_ends_the_child_and_all_that_it_started(config: Path, proj
 @pytest.mark.parametrize("command", ["run", "validate"])
 def test_a_killed_command_takes_the_reading_of_plugins_along(config: Path, project: Project, command: str) -> None:
     """Even a reader that is busy, and what it has started itself."""
-    project.plugin("slow", """\
+    project.plugin(
+        "slow",
+        """\
         import os, pathlib, subprocess
         child = subprocess.Popen(["sleep", "60"])
         pathlib.Path("pids").write_text(f"{os.getpid()} {os.getppid()} {child.pid}\\n")
         while True:
             pass
-    """)
+    """,
+    )
     with project.start(command) as reading:
         pids = reading.wait_for(lambda: project.read("pids").endswith("\n") and project.read("pids").split())
         reading.kill()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from orchestrator.core.errors import StoreError
 from orchestrator.core.plan import Job, Queue
 from orchestrator.core.policies import Backoff, Jitter, Overlap, Retry
 from orchestrator.core.runs import Cause, ErrorInfo, Outcome, RunState
 from orchestrator.core.triggers import AfterTrigger, On
 from orchestrator.executors.contract import Output, Progress, Saved
 from orchestrator.store import instances, queries, requests
+from orchestrator.store.batches import Batch, write_batch
 from orchestrator.store.creation import NewRun, create_runs
+from orchestrator.store.endings import Settled
 
 MakeJob = Callable[..., Job]
 STEADY = Retry(max_attempts=3, backoff=Backoff.CONSTANT, delay=timedelta(seconds=10), jitter=Jitter.NONE)
@@ -298,5 +302,39 @@ def test_an_engine_that_was_taken_for_dead_starts_over_and_its_runs_are_recovere
             assert [one.id for one in bench.view.read(instances.living)] != [engine.id]
         outcomes = [a.outcome.value for a in bench.view.read(queries.list_attempts, run_id)]
         assert outcomes == ["crashed", "succeeded"]
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("trouble", [ValueError("it holds a lone surrogate \udcff"), StoreError("no", refused=True)])
+def test_an_end_that_can_not_be_written_fails_its_run_and_spares_the_others(
+    bench: Any, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """Whatever it is that a callable brought along: the engine goes on, and no run is left running for ever."""
+
+    def write(connection: Connection, batch: Batch, now: datetime) -> Settled:
+        if any(ending.result == "cursed" for ending in batch.endings):
+            raise trouble
+        return write_batch(connection, batch, now)
+
+    monkeypatch.setattr("orchestrator.engine.recorder.write_batch", write)
+
+    async def body() -> None:
+        bench.executor.behave = lambda _: None
+        tick = make_job(cron="* * * * *", overlap=Overlap.ALLOW)
+        after = make_job("after", after=(AfterTrigger(job="tick", on=On.FAILURE),))
+        async with bench.running(tick, after):
+            await bench.pass_time(timedelta(minutes=3))
+            await bench.until(lambda: len(bench.executor.held) == 3)
+            first, second, third = (run.id for run in bench.runs("tick"))
+            bench.executor.end(first, Outcome.SUCCEEDED, result=1)
+            bench.executor.end(second, Outcome.SUCCEEDED, result="cursed")
+            bench.executor.end(third, Outcome.SUCCEEDED, result=3)
+            await bench.until(lambda: bench.states("tick") == ["succeeded", "failed", "succeeded"])
+            await bench.until(lambda: bench.runs("after"))
+            assert bench.runs("after")[0].parent_id == second
+            assert "its end can't be written" in bench.runs("tick")[1].reason
+            bench.executor.end(bench.runs("after")[0].id, Outcome.SUCCEEDED)
+        assert len(bench.named("recorder.refused")) == 1
 
     asyncio.run(body())
