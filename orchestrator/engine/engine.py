@@ -105,19 +105,27 @@ class Engine:
         self._stopping.set()
 
     async def apply(self, plan: Plan) -> None:
-        """Use another plan: what runs goes on as it began, what is created from now on follows the new one."""
-        self._plan = plan
-        await self._executor.apply(plan)
-        followers = Followers(plan)
-        self._recorder.followers = followers
-        self._recovery.apply(plan, followers)
-        self._pruner.apply(plan)
-        self._dispatcher.apply(plan)
-        await self._scheduler.apply(plan)
+        """Use another plan: what runs goes on as it began, what is created from now on follows the new one.
+
+        Raises `StoreError` where waiting runs can't be told; the plan is in use all the same, and may be applied again.
+        """
+        await self._scheduler.apply(plan, self._take_up)
+        if self._plan is not plan:
+            return  # it is stopping
         await self._align(plan)
         await self._store.submit(instances.note_config, self._dispatcher.owner, self._clock.now(), None)
         _spare_the_collector()
         self._say("config.applied", jobs=len(plan.jobs), path=plan.path)
+
+    def _take_up(self, plan: Plan) -> None:
+        """All parts at once: no run of one plan may meet workers, policies or limits of the other."""
+        self._plan = plan
+        followers = Followers(plan)
+        self._executor.apply(plan)
+        self._recorder.followers = followers
+        self._recovery.apply(plan, followers)
+        self._pruner.apply(plan)
+        self._dispatcher.apply(plan)
 
     async def refuse(self, error: str) -> None:
         """Note that the configuration as it is now can't be used; the engine goes on with the one it has."""

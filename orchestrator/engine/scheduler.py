@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Protocol
@@ -69,6 +69,7 @@ class Scheduler:
         self._awake = asyncio.Event()
         self._stopping = False
         self._next_plan: Plan | None = None
+        self._on_change: Callable[[Plan], None] = lambda _: None
         self._plan_changed = asyncio.Event()
         self.paused: frozenset[str] = frozenset()
         """Jobs whose fires are recorded as skipped; whoever learns of a pause sets it."""
@@ -106,12 +107,13 @@ class Scheduler:
                 await self._sleep()
         self._plan_changed.set()
 
-    async def apply(self, plan: Plan) -> None:
-        """Use another plan; returns when nothing is fired by the old one any more.
+    async def apply(self, plan: Plan, on_change: Callable[[Plan], None]) -> None:
+        """Use another plan; returns when nothing is fired by the old one any more. `on_change` is called between the
+        last fire of the old one and the first of the new one, once the database has taken the new triggers.
 
         Triggers that stay keep their cursors, new ones start now.
         """
-        self._next_plan = plan
+        self._next_plan, self._on_change = plan, on_change
         self._plan_changed.clear()
         self._awake.set()
         await self._plan_changed.wait()
@@ -132,6 +134,7 @@ class Scheduler:
             self._emit(Event(name="scheduler.delayed", at=self._clock.now(), level="error", fields=fields))
             return
         self._plan, self._next_plan = plan, None
+        self._on_change(plan)
         self._heap.clear()
         for beat in beats:
             self._push(beat, beat.after(beat.anchor))

@@ -87,7 +87,7 @@ class LocalExecutor(Executor):
             self._lane(flight.order.isolation).cancel(flight, reason)
             self._keep_ticking()
 
-    async def apply(self, plan: Plan) -> None:
+    def apply(self, plan: Plan) -> None:
         """Use another plan: new workers start with it, the present ones finish what they have begun."""
         self._plan = plan
         for isolation in {*self._lanes, *_used(plan)}:
