@@ -17,9 +17,9 @@ from soak.fires import SECOND
 from soak.project import PARENT, Project
 
 CALM = {
-    "kill_engine": 30,
-    "kill_worker": 34,
-    "kill_enqueuer": 7,
+    "kill_engine": 18,
+    "kill_worker": 50,
+    "kill_enqueuer": 9,
     "kill_stopping": 4,
     "stop": 5,
     "nap": 4,
@@ -34,6 +34,8 @@ CALM = {
     "full_disk": 3,
 }
 """How often each fault is drawn, beside the others."""
+ENDING = frozenset({"kill_engine", "kill_stopping", "stop", "nap", "downtime"})
+"""Faults that leave nobody to take a frozen engine for dead, so they wait until it has been thawed."""
 KILLS = ("kill_engine", "kill_worker", "kill_enqueuer", "kill_stopping")
 OF_SURROUNDINGS = frozenset({"clock_forward", "clock_back", "full_disk"})
 """Faults that only engines which are told of them can feel."""
@@ -106,6 +108,8 @@ class Faults:
         name = self._drawn.choices(list(self.weights), list(self.weights.values()))[0]
         place = self.places[self._drawn.randrange(len(self.places))]
         amount = self._drawn.random()
+        if name in ENDING and any(other.frozen_until is not None for other in self.places):
+            return
         if getattr(self, f"_{name}")(place, amount) is not False:
             self.done[name] += 1
 

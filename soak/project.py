@@ -27,12 +27,13 @@ defaults:
 jobs:
 """
 TICKS = {
-    "tick-skip": "call: work.plain, overlap: skip, catch_up: last",
-    "tick-queue": "call: work.looping, overlap: queue, catch_up: all, catch_up_window: 2m",
+    "tick-skip": "call: work.plain, overlap: skip, concurrency: 1, catch_up: last",
+    "tick-queue": "call: work.looping, overlap: queue, concurrency: 1, catch_up: all, catch_up_window: 2m",
     "tick-allow": "call: work.threaded, overlap: allow, catch_up: skip",
     "tick-once": "call: work.plain, overlap: allow, catch_up: last, at_most_once: true",
 }
-"""Jobs that fire every second: each overlap and each catch-up policy."""
+"""Jobs that fire every second: each overlap and each catch-up policy. What `concurrency` a schedule gives is said, as
+the last engine works off what is left without any."""
 
 
 @dataclass(frozen=True)
