@@ -171,8 +171,8 @@ class Recorder:
                 settled = await self._durable(batch)
             except DamagedError:
                 raise
-            except Exception:  # noqa: BLE001, S112 - it was told when it came the first time
-                continue
+            except Exception:  # noqa: BLE001, S112 # nosec B112
+                continue  # it was told when it came the first time
             self._let_go(batch, ends, settled)
             return
 
