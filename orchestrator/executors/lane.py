@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from itertools import islice
-from typing import NamedTuple
 
-from orchestrator.core.plan import Workers
 from orchestrator.core.runs import Outcome
+from orchestrator.executors.blueprint import Blueprint
 from orchestrator.executors.departure import Remains
 from orchestrator.executors.flight import Flight, Verdict
 from orchestrator.executors.ledger import Ledger
@@ -18,7 +16,7 @@ from orchestrator.executors.settlement import settle
 from orchestrator.executors.starts import Starts
 from orchestrator.executors.supervision import Supervision
 from orchestrator.executors.worker import State, Worker
-from orchestrator.worker.messages import Finished, FromWorker, Noted, Ready, Setup, Voided
+from orchestrator.worker.messages import Finished, FromWorker, Noted, Ready, Voided
 
 IDLE_AFTER = 60.0
 """Seconds after which a worker that isn't needed to stay warm is retired."""
@@ -29,19 +27,6 @@ _NOTED = 4096
 """Characters of a worker's own output that are shown when it can't be started."""
 _START_MARGIN = 10.0
 """Seconds that a start may take beyond the import timeout."""
-
-
-class Blueprint(NamedTuple):
-    """How a lane's workers are made under a plan."""
-
-    setup: Setup
-    most: int
-    warm: int
-    limits: Workers
-    start: Callable[[Setup, Lane], Worker]
-    """Starts one; raises `OSError` if that can't be done."""
-    ended: Callable[[Worker], None]
-    """Takes note that one is gone."""
 
 
 class Lane:

@@ -14,9 +14,10 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import Outcome
+from orchestrator.executors.blueprint import Blueprint
 from orchestrator.executors.contract import Executor, Order, Report
 from orchestrator.executors.guardian import Guardian
-from orchestrator.executors.lane import Blueprint, Lane
+from orchestrator.executors.lane import Lane
 from orchestrator.executors.launch import launch
 from orchestrator.executors.ledger import Ledger
 from orchestrator.executors.process_lane import ProcessLane

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 
+from orchestrator.executors.blueprint import Blueprint
 from orchestrator.executors.estimates import Estimates
 from orchestrator.executors.flight import Flight
-from orchestrator.executors.lane import Blueprint, Lane
+from orchestrator.executors.lane import Lane
 from orchestrator.executors.ledger import Ledger
 from orchestrator.executors.worker import SoloWorker, State, Worker
 from orchestrator.worker.messages import Finished

@@ -152,7 +152,7 @@ ENDURING = (
     Mutation(
         9,
         "limits count what one claim takes, not what runs elsewhere",
-        "orchestrator/store/picking.py",
+        "orchestrator/store/room.py",
         "            self._count_running(connection)\n",
         "            pass\n",
         (

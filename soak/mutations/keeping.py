@@ -115,7 +115,7 @@ KEEPING = (
         "orchestrator/executors/settlement.py",
         "        elif flight in guilty:\n",
         "        else:\n            pass\n        if flight.verdict is None:\n",
-        ("tests/executors/test_local_crashes.py::test_a_crash_is_charged_to_who_ran_and_to_nobody_else",),
+        ("tests/executors/test_local_shared.py::test_a_dying_async_worker_charges_who_killed_it",),
     ),
     Mutation(
         4,

@@ -31,16 +31,18 @@ class Tree:
                 shutil.copytree(source, target, ignore=_LEFT_OUT)
             elif source.exists():
                 shutil.copy(source, target)
+        self._original = ""
         self._python = self._make_interpreter()
         self._times = count(int((ROOT / "pyproject.toml").stat().st_mtime), 10)
 
     def apply(self, mutation: Mutation) -> None:
-        """Make the change."""
-        self._write(mutation.file, mutation.applied((ROOT / mutation.file).read_text("utf-8")))
+        """Make the change. The copy was made once: whoever edits the checkout meanwhile changes nothing here."""
+        self._original = (self.folder / mutation.file).read_text("utf-8")
+        self._write(mutation.file, mutation.applied(self._original))
 
     def undo(self, mutation: Mutation) -> None:
         """Take it back."""
-        self._write(mutation.file, (ROOT / mutation.file).read_text("utf-8"))
+        self._write(mutation.file, self._original)
 
     def failing(self, tests: tuple[str, ...]) -> set[str]:
         """Run these tests; gives those of which a case failed. Raises `RuntimeError` if they can't be run."""
