@@ -130,9 +130,9 @@ def _no_last_attempt() -> None:
 
 def _no_limits() -> None:
     """Jobs' `concurrency` holds nobody back."""
-    from orchestrator.store import picking
+    from orchestrator.store import room
 
-    picking._Room.admit = lambda *_: True  # type: ignore[method-assign,assignment]
+    room.Room.admit = lambda *_: True  # type: ignore[method-assign,assignment]
 
 
 def _no_followers() -> None:
