@@ -28,7 +28,7 @@ jobs:
 """
 TICKS = {
     "tick-skip": "call: work.plain, overlap: skip, concurrency: 1, catch_up: last",
-    "tick-queue": "call: work.looping, overlap: queue, concurrency: 1, catch_up: all, catch_up_window: 2m",
+    "tick-queue": "call: work.looping, overlap: queue, concurrency: 1, catch_up: all, catch_up_window: 30s",
     "tick-allow": "call: work.threaded, overlap: allow, catch_up: skip",
     "tick-once": "call: work.plain, overlap: allow, catch_up: last, at_most_once: true",
 }
