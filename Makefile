@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ORCHESTRATOR := $(BIN)/orchestrator
 
-.PHONY: run test lint bench soak schema docs clean
+.PHONY: run test lint bench mutations soak schema docs clean
 
 run: $(VENV)/.example ## Run the example jobs.yaml
 	@exec $(ORCHESTRATOR) run
@@ -12,14 +12,19 @@ run: $(VENV)/.example ## Run the example jobs.yaml
 test: $(VENV)/.dev ## Run every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-lint: $(VENV)/.dev ## Check style, types and the rooms' imports
+lint: $(VENV)/.dev ## Check style, types, the rooms' imports, and what is known to be unsafe
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive orchestrator plugins
+	$(BIN)/python -m checks.audit
 
 bench: $(VENV)/.bench ## Measure, beside a peer
 	$(BIN)/python -m benchmarks
+
+mutations: $(VENV)/.dev ## Take out each mechanism that a promise rests on: its tests must fail
+	$(BIN)/python -m soak.mutations $(MUTATIONS)
 
 soak: $(VENV)/.dev ## Kill, freeze and restart engines at random for SOAK=3m, then look for lost and doubled runs
 	$(BIN)/python -m soak --for $(or $(SOAK),3m) $(SOAK_ARGS)

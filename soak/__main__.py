@@ -49,8 +49,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--for", dest="duration", default="3m", metavar="DURATION", help="how long things go wrong")
     parser.add_argument("--seed", type=int, help="the seed of an earlier soak, to repeat it as far as timing allows")
     parser.add_argument("--engines", type=int, default=2, help="how many engines share the database")
-    parser.add_argument("--rate", type=float, default=150.0, help="runs asked for in a second")
-    parser.add_argument("--gap", type=float, default=2.0, help="seconds between faults, in the mean")
+    parser.add_argument("--rate", type=float, default=220.0, help="runs asked for in a second")
+    parser.add_argument("--gap", type=float, default=0.8, help="seconds between faults, in the mean")
     parser.add_argument("--lease", type=float, help="shorten the engines' lease to so many seconds")
     parser.add_argument("--keep", action="store_true", help="leave the project and the logs")
     parser.add_argument(

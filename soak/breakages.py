@@ -130,9 +130,9 @@ def _no_last_attempt() -> None:
 
 def _no_limits() -> None:
     """Jobs' `concurrency` holds nobody back."""
-    from orchestrator.store import picking
+    from orchestrator.store import room
 
-    picking._Room.admit = lambda *_: True  # type: ignore[method-assign,assignment]
+    room.Room.admit = lambda *_: True  # type: ignore[method-assign,assignment]
 
 
 def _no_followers() -> None:
@@ -147,6 +147,35 @@ def _no_followers() -> None:
     Followers.of = sometimes  # type: ignore[method-assign]
 
 
+def _missed_forgotten() -> None:
+    """Fires that a jump of the clock passed over become work as far as `catch_up` says, and the others leave no row."""
+    from orchestrator.engine import scheduler
+
+    serve = scheduler.serve_missed
+
+    def without_the_rest(*arguments: Any) -> Any:
+        return [run for run in serve(*arguments) if run.skip_reason is None]
+
+    scheduler.serve_missed = without_the_rest  # type: ignore[assignment]
+
+
+def _outcomes_dropped() -> None:
+    """What a full disk doesn't take at once is given up."""
+    from orchestrator.core.errors import StoreError
+    from orchestrator.engine import recorder
+    from orchestrator.store import writer
+    from orchestrator.store.endings import Settled
+
+    async def durable(self: recorder.Recorder, batch: Any) -> Settled:
+        try:
+            return await self._store.submit(recorder.write_batch, batch, self._clock.now())
+        except StoreError:
+            return Settled(states={}, created=[])
+
+    writer.RETRY_PAUSES = ()  # type: ignore[assignment]
+    recorder.Recorder._durable = durable  # type: ignore[method-assign]
+
+
 BREAKAGES = {
     "no fence": Breakage(_no_fence, frozenset({"doubled"}), {"freeze": 1}, faults=3, slow=0.8),
     "no unique fires": Breakage(_no_unique_fires, frozenset({"doubled"}), {"kill_worker": 1}),
@@ -157,5 +186,9 @@ BREAKAGES = {
     "no recovery": Breakage(_no_recovery, frozenset({"stuck"}), {"kill_engine": 1}, slow=0.2, drain_within=4.0),
     "no last attempt": Breakage(_no_last_attempt, frozenset({"out of policy"}), {"kill_worker": 1}),
     "no limits": Breakage(_no_limits, frozenset({"out of policy"}), {"kill_worker": 1}, slow=0.9),
+    "missed forgotten": Breakage(_missed_forgotten, frozenset({"lost"}), {"clock_forward": 1}),
+    "outcomes dropped": Breakage(
+        _outcomes_dropped, frozenset({"stuck"}), {"full_disk": 1}, faults=4, rate=200.0, drain_within=6.0
+    ),
     "no followers": Breakage(_no_followers, frozenset({"lost"}), {"kill_worker": 1}),
 }

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
+from soak import clock
 from soak.engines import HOPELESS, Place
 from soak.project import TICKS, Project
 
@@ -31,7 +32,7 @@ class Drain:
         self.until(lambda: self._tended() and also() and not self._active(newest), "what was asked for did not finish")
         for place in self._places[1:]:
             place.stop()
-        stopped_at = time.time_ns() // 1000
+        stopped_at = time.time_ns() // 1000 + clock.read(self._project.clock)
         self._places[0].stop()
         fired_until = self._fired_until(stopped_at)
         self._project.write_jobs(firing=False)

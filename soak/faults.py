@@ -11,13 +11,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from soak import clock
 from soak.engines import Place, kill_process
+from soak.fires import SECOND
 from soak.project import PARENT, Project
 
 CALM = {
-    "kill_engine": 30,
-    "kill_worker": 34,
-    "kill_enqueuer": 7,
+    "kill_engine": 18,
+    "kill_worker": 50,
+    "kill_enqueuer": 9,
     "kill_stopping": 4,
     "stop": 5,
     "nap": 4,
@@ -27,10 +29,21 @@ CALM = {
     "reload": 3,
     "edit": 4,
     "spoil": 1,
+    "clock_forward": 3,
+    "clock_back": 3,
+    "full_disk": 3,
 }
 """How often each fault is drawn, beside the others."""
+ENDING = frozenset({"kill_engine", "kill_stopping", "stop", "nap", "downtime"})
+"""Faults that leave nobody to take a frozen engine for dead, so they wait until it has been thawed."""
 KILLS = ("kill_engine", "kill_worker", "kill_enqueuer", "kill_stopping")
+OF_SURROUNDINGS = frozenset({"clock_forward", "clock_back", "full_disk"})
+"""Faults that only engines which are told of them can feel."""
 SPOILED_FOR = 1.5
+LONGEST_JUMP = 86_400
+"""Seconds by which the clock is set at most; small jumps are as frequent as large ones."""
+FARTHEST = 10 * LONGEST_JUMP
+"""Seconds by which it is ahead at most: retention would begin to forget what the checker asks for."""
 
 
 @dataclass
@@ -55,6 +68,8 @@ class Faults:
         self._drawn = random.Random(self.project.seed)
         self._next_at = time.monotonic() + self.gap
         self._due: list[tuple[float, Callable[[], None]]] = []
+        self._ahead = 0
+        """Microseconds by which the clock is ahead when it isn't set back."""
 
     @property
     def kills(self) -> int:
@@ -72,14 +87,19 @@ class Faults:
             self._due.remove(entry)
             entry[1]()
         if self.spoiled_until is not None and now >= self.spoiled_until:
-            self.mend()
+            self._unspoil()
         if now >= self._next_at:
             self._next_at = now + max(0.05, self._drawn.expovariate(1 / self.gap))
             self._strike()
 
     def mend(self) -> None:
-        """Leave a valid configuration, and nothing to come."""
+        """Leave a valid configuration, a clock that has caught up, room on the disk, and nothing to come."""
         self._due.clear()
+        self._set_clock_right()
+        self._make_room()
+        self._unspoil()
+
+    def _unspoil(self) -> None:
         if self.spoiled_until is not None:
             self.spoiled_until = None
             self._edit()
@@ -88,6 +108,8 @@ class Faults:
         name = self._drawn.choices(list(self.weights), list(self.weights.values()))[0]
         place = self.places[self._drawn.randrange(len(self.places))]
         amount = self._drawn.random()
+        if name in ENDING and any(other.frozen_until is not None for other in self.places):
+            return
         if getattr(self, f"_{name}")(place, amount) is not False:
             self.done[name] += 1
 
@@ -150,3 +172,33 @@ class Faults:
     def _spoil(self, _place: Place, _amount: float) -> None:
         self.project.spoil_jobs()
         self.spoiled_until = time.monotonic() + SPOILED_FOR
+
+    def _clock_forward(self, _place: Place, amount: float) -> bool:
+        """Fires are late by up to a day, and the leases of those who sleep have run out long ago."""
+        ahead = self._ahead + _jump(amount)
+        if ahead > FARTHEST * SECOND:
+            return False
+        self._ahead = ahead
+        clock.write(self.project.clock, ahead)
+        return True
+
+    def _clock_back(self, _place: Place, amount: float) -> None:
+        """For a while: what has its time by the clock that was set back waits as long."""
+        clock.write(self.project.clock, self._ahead - _jump(amount))
+        self._due.append((time.monotonic() + 1 + 2 * amount, self._set_clock_right))
+
+    def _set_clock_right(self) -> None:
+        clock.write(self.project.clock, self._ahead)
+
+    def _full_disk(self, _place: Place, amount: float) -> None:
+        """For a second or two nothing can be added to the database."""
+        self.project.full_disk.touch()
+        self._due.append((time.monotonic() + 0.5 + 2 * amount, self._make_room))
+
+    def _make_room(self) -> None:
+        self.project.full_disk.unlink(missing_ok=True)
+
+
+def _jump(amount: float) -> int:
+    """Microseconds, from one second to a day."""
+    return int(LONGEST_JUMP**amount * SECOND)

@@ -12,7 +12,6 @@ import msgspec
 from orchestrator.core.plan import Plan
 
 BULK_JOBS = 40
-"""Bulk runs are spread over so many jobs that retention by count prunes none of them within the hour."""
 FLAVOURS = ("looping", "threaded", "looping", "plain", "looping", "threaded")
 PARENT = "bulk-00"
 FOLLOWER = "follower"
@@ -23,16 +22,18 @@ shutdown_grace: 5s
 defaults:
   timeout: 30s
   grace: 1s
+  retention: {count: 1000000}
   retry: {max_attempts: 6, delay: 50ms, max_delay: 400ms}
 jobs:
 """
 TICKS = {
-    "tick-skip": "call: work.plain, overlap: skip, catch_up: last",
-    "tick-queue": "call: work.looping, overlap: queue, catch_up: all",
+    "tick-skip": "call: work.plain, overlap: skip, concurrency: 1, catch_up: last",
+    "tick-queue": "call: work.looping, overlap: queue, concurrency: 1, catch_up: all, catch_up_window: 30s",
     "tick-allow": "call: work.threaded, overlap: allow, catch_up: skip",
     "tick-once": "call: work.plain, overlap: allow, catch_up: last, at_most_once: true",
 }
-"""Jobs that fire every second: each overlap and each catch-up policy."""
+"""Jobs that fire every second: each overlap and each catch-up policy. What `concurrency` a schedule gives is said, as
+the last engine works off what is left without any."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,16 @@ class Project:
     def acknowledged(self) -> Path:
         """The ids of runs of which somebody was told that they are accepted."""
         return self.folder / "acknowledged.log"
+
+    @property
+    def clock(self) -> Path:
+        """How far the engines' clock is off."""
+        return self.folder / "clock.offset"
+
+    @property
+    def full_disk(self) -> Path:
+        """It is there while the engines' disk is full."""
+        return self.folder / "disk.full"
 
     def make(self) -> Plan:
         """Write it, and give its plan. Raises `RuntimeError` if it isn't valid."""

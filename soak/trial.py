@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from soak.checker import Violation, check
 from soak.draining import WITHIN, Drain
 from soak.engines import Place
 from soak.evidence import Evidence, gather, read_policies
-from soak.faults import CALM, Faults
+from soak.faults import CALM, OF_SURROUNDINGS, Faults
 from soak.project import Project
 from soak.wrapping import LEASE, QUICK_SWEEP, ROOT, SWEEP, Options
 
@@ -31,11 +33,11 @@ class Settings:
     seed: int
     folder: Path
     engines: int = 2
-    rate: float = 150.0
+    rate: float = 220.0
     """Runs asked for in a second."""
     slow: float = 0.02
     """The share of them that take their time."""
-    gap: float = 2.0
+    gap: float = 0.8
     """Seconds between faults, in the mean."""
     least_faults: int = 0
     """Go on until so many have struck, at most four times as long."""
@@ -69,7 +71,8 @@ class Trial:
         self._settings = settings
         self._say = say
         self._project = Project(settings.folder, settings.seed, settings.slow)
-        self._places = [Place(self._project, number, settings.options) for number in range(settings.engines)]
+        options = self._surrounded(settings.options)
+        self._places = [Place(self._project, number, options) for number in range(settings.engines)]
         self._faults = Faults(
             self._project,
             self._places,
@@ -82,6 +85,12 @@ class Trial:
         self._enqueuer: subprocess.Popen[bytes] | None = None
         self._enqueuers = 0
         self._drain = Drain(self._project, self._places, settings.drain_within)
+
+    def _surrounded(self, options: Options) -> Options:
+        """The options of a process that feels what is done to the clock and the disk, if anything will be."""
+        if not OF_SURROUNDINGS & set(self._settings.weights):
+            return options
+        return replace(options, clock=str(self._project.clock), disk=str(self._project.full_disk))
 
     def run(self) -> Report:
         """Do it all."""
@@ -136,10 +145,9 @@ class Trial:
             self._drain.failures.append(f"the enqueuer ended with status {self._enqueuer.returncode}")
         self._enqueuers += 1
         seed = self._settings.seed + self._enqueuers
-        words = [str(self._settings.folder), str(seed), str(self._settings.rate)]
-        self._enqueuer = subprocess.Popen(
-            [sys.executable, "-m", "soak.enqueuer", *words, self._settings.enqueuer_options.text()], cwd=ROOT
-        )
+        options = self._surrounded(self._settings.enqueuer_options)
+        words = [str(self._settings.folder), str(seed), str(self._settings.rate), options.text()]
+        self._enqueuer = subprocess.Popen([sys.executable, "-m", "soak.enqueuer", *words], cwd=ROOT)
 
     def _kill_enqueuer(self) -> bool:
         if self._enqueuer is None or self._enqueuer.poll() is not None:

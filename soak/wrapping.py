@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from soak import clock, disk
+
 ROOT = Path(__file__).parents[1]
 LEASE = 15.0
 SWEEP = 5.0
@@ -29,6 +31,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the process kills itself."""
     passing: int = 1
     """At which passing of the failpoint."""
+    clock: str | None = None
+    """The file that says how far the clock is off."""
+    disk: str | None = None
+    """The file that is there while the disk is full."""
 
     def text(self) -> str:
         """As a word for a command line."""
@@ -47,6 +53,10 @@ def prepare(text: str) -> None:
     options = msgspec.json.decode(text, type=Options)
     if options.lease is not None:
         _shorten_lease(options.lease)
+    if options.clock is not None:
+        clock.follow(Path(options.clock))
+    if options.disk is not None:
+        disk.follow(Path(options.disk))
     if options.breakage is not None:
         from soak.breakages import BREAKAGES
 

@@ -103,10 +103,11 @@ async def http(
         raise GiveUp("a request has one body: give one of json, body and form")
     target = httpx.URL(url).copy_merge_params(query) if query else httpx.URL(url)
     place = f"{method} {target.copy_with(query=None, fragment=None, username=None, password=None)}"
+    unlimited = httpx.Timeout(None)  # each step: the whole is limited, redirects and body included
     try:
         async with (
             asyncio.timeout(timeout.total_seconds()),
-            httpx.AsyncClient(verify=_tls(verify), timeout=None, follow_redirects=follow_redirects) as client,  # noqa: S113
+            httpx.AsyncClient(verify=_tls(verify), timeout=unlimited, follow_redirects=follow_redirects) as client,
             client.stream(
                 method, target, headers=_headers(headers, auth), json=json, content=body, data=form, auth=_basic(auth)
             ) as response,

@@ -95,7 +95,7 @@ def _main(
     """Declarative jobs: schedules, queues, retries and timeouts from jobs.yaml, with no server.
 
     Exit status: 0 done; 1 the run failed or the request was refused; 2 the configuration or the command is wrong;
-    3 the state database can't be used; 130 interrupted.
+    3 the state database can't be used; 4 the system gives no file descriptors; 130 interrupted.
     """
     given = {"config": config, "db": db}
     defaults = {key: value for key, value in given.items() if value is not None}

@@ -17,6 +17,8 @@ import msgspec
 
 from orchestrator.cli.compiled import Compiled
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.shortage import is_of_files, words_for
+from orchestrator.worker.tether import hold_on
 
 
 def load_project(path: Path, *, inspect: bool = True) -> Compiled:
@@ -38,6 +40,7 @@ def load_project(path: Path, *, inspect: bool = True) -> Compiled:
 def _main() -> None:
     # What is loaded lives until the process ends: collecting would only look at all of it again and again.
     gc.disable()
+    hold_on(0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of every `finally`: one ends the reader of plugins
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints by accident must not end up in the answer
@@ -52,7 +55,15 @@ def _compile(path: Path) -> Compiled:
     try:
         return load_project(path)
     except OrchestratorError as error:
-        return Compiled(plan=None, diagnostics=[], ok=False, usable=False, failure=str(error))
+        return _failed(str(error))
+    except OSError as error:
+        if not is_of_files(error):
+            raise
+        return _failed(f"{path} can't be read: {words_for(error.errno or 0)}")
+
+
+def _failed(why: str) -> Compiled:
+    return Compiled(plan=None, diagnostics=[], ok=False, usable=False, failure=why)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ _SENTENCES = {
     "engine.stopping": "stopping: nothing new starts, {running} still running",
     "engine.hurrying": "hurrying: what runs is interrupted and goes back to the queue",
     "engine.stopped": "stopped",
+    "worker.refused": "no worker can be started for isolation {isolation}: {why}",
+    "worker.resumed": "workers can be started again for isolation {isolation}",
     "config.applied": "reloaded {path} (jobs: {jobs})",
     "config.refused": "not reloaded, everything goes on as it was: {error}",
 }

@@ -21,7 +21,8 @@ def main() -> NoReturn:
 def _guarded(arguments: list[str]) -> int:
     from orchestrator.cli.errors import report
     from orchestrator.cli.terminal import forgive_encodings
-    from orchestrator.core.errors import OrchestratorError
+    from orchestrator.core.errors import OrchestratorError, ShortageError
+    from orchestrator.core.shortage import is_of_files, words_for
 
     forgive_encodings()
     try:
@@ -34,6 +35,8 @@ def _guarded(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
+        if is_of_files(error):
+            return report(ShortageError(words_for(error.errno or 0)))
         if error.errno != errno.ENOSPC:
             raise
         return report(OrchestratorError(f"the output can't be written: {error.strerror}"))

@@ -12,8 +12,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.worker.tether import Tether
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
     from orchestrator.cli.compiled import Compiled
 
 GRACE = 3.0
@@ -25,10 +28,12 @@ class Compilation:
 
     def __init__(self, config: Path) -> None:
         self._config = config
+        self._tether = Tether()
         # A session of its own: Ctrl-C is for this process alone, which then ends the whole group.
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
-            _command(config), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+            _command(config), stdin=self._tether.fd, stdout=subprocess.PIPE, start_new_session=True
         )
+        self._tether.handed_over()
 
     def __enter__(self) -> Self:
         return self
@@ -45,6 +50,7 @@ class Compilation:
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+        self._tether.__exit__(kind, error, trace)
 
     def result(self) -> Compiled:
         """Wait for the compilation. Raises `ConfigError` if its process died."""
@@ -56,20 +62,28 @@ async def compile_again(config: Path) -> Compiled:
     """Compile while an event loop goes on. Raises `ConfigError` if the compiling process died."""
     import asyncio
 
-    process = await asyncio.create_subprocess_exec(
-        *_command(config), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, start_new_session=True
-    )
-    try:
-        answer, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), GRACE)
-            except TimeoutError:
-                _kill_group(process.pid)
-                await process.wait()
+    with Tether() as tether:
+        process = await asyncio.create_subprocess_exec(
+            *_command(config), stdin=tether.fd, stdout=asyncio.subprocess.PIPE, start_new_session=True
+        )
+        tether.handed_over()
+        try:
+            answer, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                await _end(process)
     return _decode(answer, process.returncode, config)
+
+
+async def _end(process: Process) -> None:
+    import asyncio
+
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), GRACE)
+    except TimeoutError:
+        _kill_group(process.pid)
+        await process.wait()
 
 
 def _command(config: Path) -> list[str]:

@@ -30,6 +30,7 @@ seconds. Colours appear on terminals only, and never with `NO_COLOR`; tables in 
 | 1 | the run failed or was cancelled, the request was refused, a plugin can't be used, or something is unwell |
 | 2 | the configuration or the command is wrong |
 | 3 | the state database can't be used |
+| 4 | the system gives no more file descriptors: raise the limit (`ulimit -n`) |
 | 130 | interrupted by Ctrl-C |
 | 141 | whoever read the output went away (`\\| head`) |
 """

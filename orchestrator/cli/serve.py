@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING
 from orchestrator.cli.place import Place, find_place
 from orchestrator.cli.planning import Compilation
 from orchestrator.cli.signals import EarlySignals, StoppedEarly
+from orchestrator.core.errors import ShortageError
+from orchestrator.core.shortage import lacks_files, limit_in_words
 
 if TYPE_CHECKING:
     from orchestrator.cli.compiled import Compiled
     from orchestrator.store.store import Store
 
+FILES_NEEDED = 56
+"""Descriptors for the engine itself, a worker of each isolation, and a reload."""
+
 
 def serve(config: Path | None, database: str | None, log_format: str, *, watch: bool = True) -> int:
     """Run the engine until it is told to stop; gives the exit status. With `watch`, edited files are applied."""
+    _require_files()
     place = find_place(config, database)
     signals = EarlySignals()
     try:
@@ -32,6 +38,14 @@ def serve(config: Path | None, database: str | None, log_format: str, *, watch: 
         return _serve_plan(compiled, place, store, began, log_format, watch=watch, hung_up=lambda: signals.hung_up)
     except StoppedEarly:
         return 0
+
+
+def _require_files() -> None:
+    """It is better to say so now than to begin, and then be unable to start a worker or open the database."""
+    if lacks_files(FILES_NEEDED):
+        raise ShortageError(
+            f"the engine needs {FILES_NEEDED} file descriptors, and fewer are left of the {limit_in_words()}"
+        )
 
 
 def _meanwhile(place: Place) -> Store | None:

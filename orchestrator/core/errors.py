@@ -44,6 +44,20 @@ class StoreError(OrchestratorError):
         self.refused = refused
 
 
+class DamagedError(StoreError):
+    """The state database is damaged: nobody may go on as if it weren't, and no second try helps."""
+
+
+class ShortageError(OrchestratorError):
+    """The system refuses what it takes to work: descriptors, processes or memory."""
+
+    exit_code = 4
+
+
+class StoreShortageError(ShortageError, StoreError):
+    """The state database can't be opened for want of descriptors."""
+
+
 class NotFoundError(OrchestratorError):
     """A job, run or queue that doesn't exist."""
 

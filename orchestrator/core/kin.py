@@ -7,6 +7,7 @@ Only the standard library is used: the guard process runs without installed pack
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ def end(mark: str, groups: Iterable[int]) -> int:
     """Kill every process whose mark starts with `mark`, in one of the process `groups`, or below such a process.
 
     Looks again until nothing is left, because what is being killed may be forking. Says how many were killed.
+    Raises `OSError` where no descriptor can be had to look with.
     """
     groups = frozenset(groups)
     killed: set[int] = set()
@@ -75,7 +77,10 @@ def _linux() -> Iterator[tuple[int, int, int, int, bytes]]:
             # The command's name is in parentheses and may contain anything; the fields follow the last one.
             fields = _PROC.joinpath(name, "stat").read_bytes().rpartition(b")")[2].split()
             environ = b"" if fields[0] == b"Z" else _environ(name)
-        except (OSError, IndexError):
+        except IndexError:
+            continue
+        except OSError as error:
+            _unless_short(error)
             continue
         if fields[0] not in (b"Z", b"X"):
             yield int(name), int(fields[1]), int(fields[2]), int(fields[3]), environ
@@ -84,8 +89,15 @@ def _linux() -> Iterator[tuple[int, int, int, int, bytes]]:
 def _environ(name: str) -> bytes:
     try:
         return _PROC.joinpath(name, "environ").read_bytes()
-    except OSError:  # another user's, or gone
+    except OSError as error:  # another user's, or gone
+        _unless_short(error)
         return b""
+
+
+def _unless_short(error: OSError) -> None:
+    """A process that can't be looked at for want of a descriptor may well be one of those that are looked for."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        raise error
 
 
 def _elsewhere() -> Iterator[tuple[int, int, int, int, bytes]]:

@@ -11,7 +11,7 @@ import msgspec
 
 from orchestrator.core.batches import BatchItem
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import DamagedError, StoreError
 from orchestrator.core.plan import Job, Plan
 from orchestrator.core.policies import Isolation, Overlap
 from orchestrator.core.runs import Outcome
@@ -129,6 +129,8 @@ class Dispatcher:
             self._wake.clear()
             try:
                 more = await self._round()
+            except DamagedError:
+                raise
             except StoreError as error:
                 event = Event(
                     name="dispatcher.delayed", at=self._clock.now(), level="error", fields={"error": str(error)}

@@ -8,10 +8,12 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.core.clock import Clock
+from orchestrator.core.errors import StoreError
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import RunState
@@ -103,19 +105,27 @@ class Engine:
         self._stopping.set()
 
     async def apply(self, plan: Plan) -> None:
-        """Use another plan: what runs goes on as it began, what is created from now on follows the new one."""
-        self._plan = plan
-        await self._executor.apply(plan)
-        followers = Followers(plan)
-        self._recorder.followers = followers
-        self._recovery.apply(plan, followers)
-        self._pruner.apply(plan)
-        self._dispatcher.apply(plan)
-        await self._scheduler.apply(plan)
+        """Use another plan: what runs goes on as it began, what is created from now on follows the new one.
+
+        Raises `StoreError` where waiting runs can't be told; the plan is in use all the same, and may be applied again.
+        """
+        await self._scheduler.apply(plan, self._take_up)
+        if self._plan is not plan:
+            return  # it is stopping
         await self._align(plan)
         await self._store.submit(instances.note_config, self._dispatcher.owner, self._clock.now(), None)
         _spare_the_collector()
         self._say("config.applied", jobs=len(plan.jobs), path=plan.path)
+
+    def _take_up(self, plan: Plan) -> None:
+        """All parts at once: no run of one plan may meet workers, policies or limits of the other."""
+        self._plan = plan
+        followers = Followers(plan)
+        self._executor.apply(plan)
+        self._recorder.followers = followers
+        self._recovery.apply(plan, followers)
+        self._pruner.apply(plan)
+        self._dispatcher.apply(plan)
 
     async def refuse(self, error: str) -> None:
         """Note that the configuration as it is now can't be used; the engine goes on with the one it has."""
@@ -132,14 +142,20 @@ class Engine:
             await self._register()
             await self._start()
             await self._work()
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - it goes on from here
             if self._executing:
                 await self._executor.stop(timedelta(0), lambda: True)
-            raise
+            with suppress(StoreError):  # what ends it is worth telling, not what follows from it
+                await self._retire()
+            raise _cause(error) from None
+        else:
+            await self._retire()
         finally:
-            await self._store.submit(instances.retire, self._dispatcher.owner, self._clock.now())
             inbox.close()
         self._say("engine.stopped")
+
+    async def _retire(self) -> None:
+        await self._store.submit(instances.retire, self._dispatcher.owner, self._clock.now())
 
     async def _register(self) -> None:
         now = self._clock.now()
@@ -237,6 +253,13 @@ class Engine:
 
     def _say(self, name: str, *, level: str = "info", **fields: Any) -> None:
         self._emit(Event(name=name, at=self._clock.now(), level=level, fields=fields))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What ended a group of tasks: the first of them that failed took the others along."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _spare_the_collector() -> None:

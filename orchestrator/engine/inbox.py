@@ -56,6 +56,7 @@ def _path(folder: Path) -> Path:
     """Beside the database, or where the path is short enough: a folder of temporary files can be deep, too."""
     name = f"engine-{os.getpid()}-{os.urandom(3).hex()}.sock"
     elsewhere = f"orchestrator-{hashlib.blake2b(os.fsencode(folder), digest_size=6).hexdigest()}-{name}"
-    last = Path("/tmp") / elsewhere  # noqa: S108 - the name is nobody else's, and only its owner may write to it
+    # The name is nobody else's, and only its owner may write to it.
+    last = Path("/tmp") / elsewhere  # noqa: S108 # nosec B108
     candidates = (folder / name, Path(tempfile.gettempdir()) / elsewhere)
     return next((path for path in candidates if len(os.fsencode(path)) <= LONGEST_PATH), last)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import schedule
 
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import DamagedError, StoreError
 from orchestrator.engine.events import Emit, Event
 
 TICK = 1.0
@@ -49,7 +49,9 @@ class Maintenance:
     async def _perform(self, task: Task) -> None:
         try:
             await task()
-        except StoreError as error:
+        except DamagedError:
+            raise
+        except (StoreError, OSError) as error:  # the latter: no descriptor or process to be had at the moment
             fields = {"error": str(error)}
             self._emit(Event(name="maintenance.delayed", at=self._clock.now(), level="error", fields=fields))
 

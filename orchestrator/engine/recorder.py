@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+import msgspec
+
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import StoreError
-from orchestrator.core.runs import LogLine, RunState
+from orchestrator.core.errors import DamagedError, StoreError
+from orchestrator.core.runs import LogLine, Outcome, RunState
 from orchestrator.engine.batching import ends_of
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.newruns import Followers
@@ -20,6 +22,7 @@ from orchestrator.store.store import Store
 
 RETRY_PAUSE = 1.0
 """Seconds between tries while the database refuses: an outcome is never dropped."""
+LONGEST_REASON = 1000
 _LEVELS = {RunState.FAILED: "error", RunState.SCHEDULED: "warning", RunState.CANCELLED: "warning"}
 
 
@@ -113,9 +116,15 @@ class Recorder:
     async def _write(self, batch: Batch, ends: dict[int, Ended]) -> None:
         try:
             settled = await self._durable(batch)
-        except StoreError as error:
+        except DamagedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a report holds that can't be written, the engine goes on
             await self._write_apart(batch, ends, error)
-            return
+        else:
+            self._let_go(batch, ends, settled)
+
+    def _let_go(self, batch: Batch, ends: dict[int, Ended], settled: Settled) -> None:
+        """What is on disk need not be held any more, and may be told."""
         for ending in batch.endings:
             held = self._held.get(ending.run_id)
             if held is None or held.run.attempt != ending.attempt:
@@ -132,22 +141,40 @@ class Recorder:
             try:
                 return await self._store.submit(write_batch, batch, self._clock.now())
             except StoreError as error:
-                if error.refused:
+                if error.refused or isinstance(error, DamagedError):
                     raise
                 fields = {"error": str(error), "ends": len(batch.endings)}
                 self._emit(Event(name="recorder.delayed", at=self._clock.now(), level="error", fields=fields))
                 await asyncio.sleep(RETRY_PAUSE)
 
-    async def _write_apart(self, batch: Batch, ends: dict[int, Ended], error: StoreError) -> None:
-        """One report that the database refuses must not take the others with it, nor stop the engine."""
+    async def _write_apart(self, batch: Batch, ends: dict[int, Ended], error: Exception) -> None:
+        """One report that can't be written must not take the others with it, nor stop the engine."""
         pieces = apart(batch)
         if len(pieces) > 1:
             for piece in pieces:
                 await self._write(piece, ends)
             return
-        runs = [ending.run_id for ending in batch.endings]
-        fields = {"error": str(error), "runs": runs}
+        why = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+        fields = {"error": why, "runs": [ending.run_id for ending in batch.endings]}
         self._emit(Event(name="recorder.refused", at=self._clock.now(), level="error", fields=fields))
+        for ending in batch.endings:
+            await self._write_bare(bare_end(ending, why), batch.owner, ends)
+
+    async def _write_bare(self, ending: Ending, owner: int, ends: dict[int, Ended]) -> None:
+        """Write an end without what it came with, and if need be without what would follow: a run may fail for what
+        it brought, but must not run for ever."""
+        held = self._held.get(ending.run_id)
+        following = [with_followers(msgspec.structs.replace(ending), held, self.followers, self._clock)] if held else []
+        for one in (*following, ending):
+            batch = Batch(owner=owner, endings=[one])
+            try:
+                settled = await self._durable(batch)
+            except DamagedError:
+                raise
+            except Exception:  # noqa: BLE001, S112 # nosec B112
+                continue  # it was told when it came the first time
+            self._let_go(batch, ends, settled)
+            return
 
     def _tell(self, held: Held, ended: Ended, ending: Ending, state: RunState | None) -> None:
         if state is None:
@@ -155,6 +182,13 @@ class Recorder:
             self._emit(Event(name="run.refused", at=ended.finished_at, level="warning", fields=fields))
             return
         self._emit(finished_event(held, ended, ending, state))
+
+
+def bare_end(ending: Ending, why: str) -> Ending:
+    """The end of an attempt whose own end can't be written: the run fails, and the reason is printable."""
+    reason = f"its end can't be written ({why})".encode("ascii", "backslashreplace").decode()[:LONGEST_REASON]
+    record = ending.record and msgspec.structs.replace(ending.record, outcome=Outcome.FAILED, error=None)
+    return Ending(run_id=ending.run_id, attempt=ending.attempt, state=RunState.FAILED, record=record, reason=reason)
 
 
 def with_followers(ending: Ending, held: Held, followers: Followers, clock: Clock) -> Ending:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Protocol
@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import DamagedError, StoreError
 from orchestrator.core.plan import Plan
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.engine.beats import Beat, Member, gather, time_triggers
@@ -69,6 +69,7 @@ class Scheduler:
         self._awake = asyncio.Event()
         self._stopping = False
         self._next_plan: Plan | None = None
+        self._on_change: Callable[[Plan], None] = lambda _: None
         self._plan_changed = asyncio.Event()
         self.paused: frozenset[str] = frozenset()
         """Jobs whose fires are recorded as skipped; whoever learns of a pause sets it."""
@@ -106,12 +107,13 @@ class Scheduler:
                 await self._sleep()
         self._plan_changed.set()
 
-    async def apply(self, plan: Plan) -> None:
-        """Use another plan; returns when nothing is fired by the old one any more.
+    async def apply(self, plan: Plan, on_change: Callable[[Plan], None]) -> None:
+        """Use another plan; returns when nothing is fired by the old one any more. `on_change` is called between the
+        last fire of the old one and the first of the new one, once the database has taken the new triggers.
 
         Triggers that stay keep their cursors, new ones start now.
         """
-        self._next_plan = plan
+        self._next_plan, self._on_change = plan, on_change
         self._plan_changed.clear()
         self._awake.set()
         await self._plan_changed.wait()
@@ -124,12 +126,15 @@ class Scheduler:
     async def _change_plan(self, plan: Plan) -> None:
         try:
             beats = await self._gather(plan, self._clock.now())
+        except DamagedError:
+            raise
         except StoreError as error:
             # The old beats go on until the database can be written again: then the plan is still to be changed.
             fields = {"error": str(error)}
             self._emit(Event(name="scheduler.delayed", at=self._clock.now(), level="error", fields=fields))
             return
         self._plan, self._next_plan = plan, None
+        self._on_change(plan)
         self._heap.clear()
         for beat in beats:
             self._push(beat, beat.after(beat.anchor))
@@ -167,18 +172,12 @@ class Scheduler:
     async def _serve(self, due: list[Beat]) -> None:
         """Write every due fire with its trigger's cursor; only when all are written are the beats moved on."""
         now = self._clock.now()
-        if any(_is_late(beat, now) for beat in due):
-            await self._learn_what_others_served(due)
-        served: list[_Served] = []
-        nexts: list[tuple[Beat, datetime, datetime | None]] = []
-        for beat in due:
-            fire_time, runs = self._runs_of(beat, now)
-            served += [
-                _served(member, runs_of_it, fire_time) for member, runs_of_it in zip(beat.members, runs, strict=True)
-            ]
-            nexts.append((beat, fire_time, beat.after(fire_time)))
         try:
-            await self._create(served)
+            if any(_is_late(beat, now) for beat in due):
+                await self._learn_what_others_served(due)
+            nexts = await self._write_due(due, now)
+        except DamagedError:
+            raise
         except StoreError as error:
             await self._put_off(due, error)
             return
@@ -187,6 +186,19 @@ class Scheduler:
             for member in beat.members:
                 member.cursor = fire_time
             self._push(beat, following)
+
+    async def _write_due(self, due: list[Beat], now: datetime) -> list[tuple[Beat, datetime, datetime | None]]:
+        """Gives each beat with the fire time that it has served now, and the one that follows."""
+        served: list[_Served] = []
+        nexts: list[tuple[Beat, datetime, datetime | None]] = []
+        for beat in due:
+            fire_time, runs = self._runs_of(beat, now)
+            served += [
+                _served(member, runs_of_it, fire_time) for member, runs_of_it in zip(beat.members, runs, strict=True)
+            ]
+            nexts.append((beat, fire_time, beat.after(fire_time)))
+        await self._create(served)
+        return nexts
 
     async def _learn_what_others_served(self, due: list[Beat]) -> None:
         """Who was asleep may be behind another engine: fires that have their rows are not missed."""

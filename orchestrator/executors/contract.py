@@ -115,8 +115,8 @@ class Executor(Protocol):
     def cancel(self, run_id: int, attempt: int, reason: str) -> None:
         """Stop an attempt: ask, wait its grace, kill. It ends CANCELLED (or as it ended before). Unknown: ignored."""
 
-    async def apply(self, plan: Plan) -> None:
-        """Use another plan: workers with the old one finish what they run and are replaced."""
+    def apply(self, plan: Plan) -> None:
+        """Use another plan from now on, without waiting: who has the old one finishes what it runs and is replaced."""
 
     async def stop(self, grace: timedelta, hurry: Callable[[], bool]) -> None:
         """Give back what hasn't started, let the rest finish for `grace` (less once `hurry()`), cancel what is left

@@ -10,13 +10,16 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
 from orchestrator.core import kin
+from orchestrator.core.shortage import is_of_files
 
 _LAST_WORDS = 64 * 1024
+_PATIENCE = 2.0
 
 
 class Remains(NamedTuple):
@@ -80,7 +83,7 @@ def _wait_for(pid: int) -> None:
 
 def bury(process: subprocess.Popen[bytes], mark: str, dump: int, pipes: dict[int, str]) -> Remains:
     """End all that the worker started, reap it, and read what it left. Blocks for some milliseconds: for a thread."""
-    kin.end(mark, (process.pid,))  # before the reaping: until then nobody else can get its number
+    _end_kin(mark, process.pid)  # before the reaping: until then nobody else can get its number
     status = process.wait()
     output = {name: _rest_of(fd) for fd, name in pipes.items()}
     os.lseek(dump, 0, os.SEEK_SET)
@@ -88,6 +91,21 @@ def bury(process: subprocess.Popen[bytes], mark: str, dump: int, pipes: dict[int
     for fd in (dump, *pipes):
         os.close(fd)
     return Remains(status, words, {name: text for name, text in output.items() if text})
+
+
+def _end_kin(mark: str, group: int) -> None:
+    """For want of a descriptor to look with, wait a while; in the end its own group has to do."""
+    patience = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            kin.end(mark, (group,))
+        except OSError as error:
+            kin.kill_group(group)
+            if not is_of_files(error) or time.monotonic() > patience:
+                return
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _rest_of(fd: int) -> str:

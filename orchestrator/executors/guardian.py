@@ -27,7 +27,12 @@ class Guardian:
     def __init__(self, mark: str) -> None:
         self._mark = mark
         self._groups: set[int] = set()
-        self._process, self._pipe = _start(mark)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe = -1
+
+    def start(self) -> None:
+        """Start the guard. Raises `OSError` if that can't be done."""
+        self._process, self._pipe = _start(self._mark)
 
     def add(self, group: int) -> None:
         """A worker was started."""
@@ -40,25 +45,27 @@ class Guardian:
         self._tell(f"-{group}")
 
     def check(self) -> None:
-        """Replace the guard if somebody killed it."""
-        if self._pipe >= 0 and self._process.poll() is not None:
-            os.close(self._pipe)
-            self._process, self._pipe = _start(self._mark)
-            for group in self._groups:
-                self._tell(f"+{group}")
+        """Replace the guard if somebody killed it; if that can't be done now, at the next check."""
+        if self._process is not None and self._process.poll() is not None:
+            with suppress(OSError):
+                started = _start(self._mark)
+                os.close(self._pipe)
+                self._process, self._pipe = started
+                for group in self._groups:
+                    self._tell(f"+{group}")
 
     def dismiss(self) -> None:
-        """All workers are gone in an orderly way. A second time does nothing."""
-        if self._pipe < 0:
+        """All workers are gone in an orderly way. Without a guard, or a second time, it does nothing."""
+        if self._process is None:
             return
         self._tell(GOODBYE.decode())
         os.close(self._pipe)
-        self._pipe = -1
+        process, self._process = self._process, None
         try:
-            self._process.wait(_REAP_WITHIN)
+            process.wait(_REAP_WITHIN)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            process.kill()
+            process.wait()
 
     def _tell(self, line: str) -> None:
         with suppress(BrokenPipeError):
@@ -68,15 +75,20 @@ class Guardian:
 def _start(mark: str) -> tuple[subprocess.Popen[bytes], int]:
     reader, writer = os.pipe()
     environ = {name: value for name, value in os.environ.items() if name != kin.MARK}
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-I", "-S", "-c", _PROGRAM, str(reader), mark, _PACKAGES],
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=(reader,),
-        start_new_session=True,
-        env=environ,
-    )
-    os.close(reader)
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, str(reader), mark, _PACKAGES],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(reader,),
+            start_new_session=True,
+            env=environ,
+        )
+    except BaseException:
+        os.close(writer)
+        raise
+    finally:
+        os.close(reader)
     return process, writer

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from itertools import islice
-from typing import NamedTuple
 
-from orchestrator.core.plan import Workers
 from orchestrator.core.runs import Outcome
+from orchestrator.executors.blueprint import Blueprint
 from orchestrator.executors.departure import Remains
 from orchestrator.executors.flight import Flight, Verdict
 from orchestrator.executors.ledger import Ledger
@@ -18,7 +16,7 @@ from orchestrator.executors.settlement import settle
 from orchestrator.executors.starts import Starts
 from orchestrator.executors.supervision import Supervision
 from orchestrator.executors.worker import State, Worker
-from orchestrator.worker.messages import Finished, FromWorker, Noted, Ready, Setup, Voided
+from orchestrator.worker.messages import Finished, FromWorker, Noted, Ready, Voided
 
 IDLE_AFTER = 60.0
 """Seconds after which a worker that isn't needed to stay warm is retired."""
@@ -29,19 +27,6 @@ _NOTED = 4096
 """Characters of a worker's own output that are shown when it can't be started."""
 _START_MARGIN = 10.0
 """Seconds that a start may take beyond the import timeout."""
-
-
-class Blueprint(NamedTuple):
-    """How a lane's workers are made under a plan."""
-
-    setup: Setup
-    most: int
-    warm: int
-    limits: Workers
-    start: Callable[[Setup, Lane], Worker]
-    """Starts one; raises `OSError` if that can't be done."""
-    ended: Callable[[Worker], None]
-    """Takes note that one is gone."""
 
 
 class Lane:
@@ -233,6 +218,8 @@ class Lane:
             self.retire(worker, f"it has executed {worker.runs} attempts")
         elif message.memory > limits.max_memory:
             self.retire(worker, f"it holds {message.memory // 2**20} MiB")
+        elif message.short_of_files:
+            self.retire(worker, "it has hardly any file descriptors left")
 
     def _on_ready(self, worker: Worker, message: Ready) -> None:
         worker.was_ready = True
@@ -273,9 +260,11 @@ class Lane:
         try:
             worker = self._blueprint.start(self._blueprint.setup, self)
         except OSError as error:
-            self._count_failed_start(f"the system refused: {error}")
+            self._on_refused_start(error.strerror or str(error))
             return
         self.workers.append(worker)
+        if self._starts.accepted():
+            self._ledger.notice("worker.resumed", isolation=self._isolation)
         self._ledger.notice("worker.started", "debug", pid=worker.pid, isolation=self._isolation)
 
     def _on_failed_start(self, worker: Worker, remains: Remains) -> None:
@@ -286,9 +275,16 @@ class Lane:
         self._ledger.notice("worker.failed", "error", pid=worker.pid, why=why, said=said)
         self._count_failed_start(f"{why}\n{said}".strip())
 
+    def _on_refused_start(self, why: str) -> None:
+        """The machine is at fault, not the plugins: what waits is given back uncharged, for whoever can execute it."""
+        if self._starts.is_news(why):
+            self._ledger.notice("worker.refused", "error", isolation=self._isolation, why=why)
+        self._loop.call_later(self._starts.refused(time.monotonic()), self._retry_start)
+        if not any(worker.alive for worker in self.workers):
+            self._release_queue(f"given back: {why}")
+
     def _count_failed_start(self, why: str) -> None:
-        pause = self._starts.failed(time.monotonic())
-        self._loop.call_later(pause, self._retry_start)
+        self._loop.call_later(self._starts.failed(time.monotonic()), self._retry_start)
         if (reason := self._starts.hopeless(why)) is not None and not any(w.was_ready for w in self.workers):
             while self.queue:
                 self._ledger.end(self.queue.popleft(), Outcome.CRASHED, reason, trace=why)

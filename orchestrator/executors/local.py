@@ -14,9 +14,10 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import Outcome
+from orchestrator.executors.blueprint import Blueprint
 from orchestrator.executors.contract import Executor, Order, Report
 from orchestrator.executors.guardian import Guardian
-from orchestrator.executors.lane import Blueprint, Lane
+from orchestrator.executors.lane import Lane
 from orchestrator.executors.launch import launch
 from orchestrator.executors.ledger import Ledger
 from orchestrator.executors.process_lane import ProcessLane
@@ -47,6 +48,7 @@ class LocalExecutor(Executor):
         self._clock = clock
         self._mark = f"{os.getpid()}.{secrets.token_hex(6)}."
         self._numbers = count(1)
+        self._guardian = Guardian(self._mark)
         self._lanes: dict[Isolation, Lane] = {}
         self._ticking = False
         self._ticks = 0
@@ -57,7 +59,7 @@ class LocalExecutor(Executor):
         self._loop = asyncio.get_running_loop()
         self._ledger = Ledger(self._clock, self._loop, report)
         self._plan = plan
-        self._guardian = Guardian(self._mark)
+        self._guardian.start()
         for isolation in _used(plan):
             self._lane(isolation)
         self._keep_ticking()
@@ -86,7 +88,7 @@ class LocalExecutor(Executor):
             self._lane(flight.order.isolation).cancel(flight, reason)
             self._keep_ticking()
 
-    async def apply(self, plan: Plan) -> None:
+    def apply(self, plan: Plan) -> None:
         """Use another plan: new workers start with it, the present ones finish what they have begun."""
         self._plan = plan
         for isolation in {*self._lanes, *_used(plan)}:
@@ -155,8 +157,13 @@ class LocalExecutor(Executor):
 
     def _start_worker(self, setup: Setup, lane: Lane) -> Worker:
         launched = launch(setup.limit, setup.root, f"{self._mark}{next(self._numbers)}.")
-        self._guardian.add(launched.process.pid)
-        return _KINDS[setup.isolation](self._loop, launched, setup, lane)
+        try:
+            worker = _KINDS[setup.isolation](self._loop, launched, setup, lane)
+        except OSError:
+            launched.undo()
+            raise
+        self._guardian.add(worker.pid)
+        return worker
 
     def _forget_worker(self, worker: Worker) -> None:
         self._guardian.remove(worker.pid)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 
+from orchestrator.executors.blueprint import Blueprint
 from orchestrator.executors.estimates import Estimates
 from orchestrator.executors.flight import Flight
-from orchestrator.executors.lane import Blueprint, Lane
+from orchestrator.executors.lane import Lane
 from orchestrator.executors.ledger import Ledger
 from orchestrator.executors.worker import SoloWorker, State, Worker
 from orchestrator.worker.messages import Finished
@@ -62,10 +63,13 @@ class ProcessLane(Lane):
             self.retire(worker, f"{flight.order.job} was interrupted in it")
 
     def _give_up_waiting(self, now: float) -> None:
-        if not self.queue or now - self.queue[0].queued_at < _PATIENCE or len(self._alive) < self._blueprint.most:
+        if not self.queue or now - self.queue[0].queued_at < _PATIENCE or self._may_grow(now):
             return
         if all(worker.state is State.READY and worker.stalled for worker in self._ready_or_starting()):
             self._release_queue("given back: every worker is busy")
+
+    def _may_grow(self, now: float) -> bool:
+        return len(self._alive) < self._blueprint.most and not self._starts.refusing(now)
 
     def _ready_or_starting(self) -> list[SoloWorker]:
         return [worker for worker in self._alive if isinstance(worker, SoloWorker)]

@@ -20,6 +20,7 @@ from orchestrator.core.errors import PluginError
 from orchestrator.executors.captured import Captured
 from orchestrator.worker.inspection_messages import Announced, Found, Request, decode_answer, encode
 from orchestrator.worker.messages import Frames
+from orchestrator.worker.tether import Tether
 
 TRACE_KEPT = 64_000
 PATIENCE = 5.0
@@ -57,17 +58,18 @@ def read_plugins(request: Request) -> Reading:
     """Start a reader and listen to it. Its whole process group is gone when this returns."""
     captured = Captured(mark := b"\0%s\0" % secrets.token_hex(8).encode())
     request = msgspec.structs.replace(request, mark=mark)
-    reply, reply_end = os.pipe()
-    with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as trace:
+    with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as trace, Tether() as tether:
         question.write(encode(request))
         question.seek(0)
+        reply, reply_end = os.pipe()
         try:
-            process = _start(question.fileno(), reply_end, trace.fileno(), request.root)
+            process = _start(question.fileno(), (reply_end, trace.fileno(), tether.fd), request.root)
         except OSError as error:
             os.close(reply)
             raise PluginError(f"the reader of plugins can't be started in {request.root}: {error}") from error
         finally:
             os.close(reply_end)
+        tether.handed_over()
         reading = Reading()
         listener = _Listener(process, reply, request.timeout, reading, captured)
         try:
@@ -81,16 +83,16 @@ def read_plugins(request: Request) -> Reading:
     return reading
 
 
-def _start(question: int, reply: int, trace: int, root: str) -> subprocess.Popen[bytes]:
+def _start(question: int, passed: tuple[int, int, int], root: str) -> subprocess.Popen[bytes]:
     """`-P`: the project's folder must not shadow the standard library; `-u`: a crash must not lose what was printed."""
-    command = [sys.executable, "-P", "-u", "-m", "orchestrator.worker.inspection", str(reply), str(trace)]
+    command = [sys.executable, "-P", "-u", "-m", "orchestrator.worker.inspection", *map(str, passed)]
     return subprocess.Popen(  # noqa: S603 - our own interpreter
         command,
         stdin=question,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=root or None,
-        pass_fds=(reply, trace),
+        pass_fds=passed,
         start_new_session=True,
     )
 

@@ -84,8 +84,8 @@ class Worker:
         """The end of what it wrote outside attempts."""
         self.revoking = 0
         self._sequence = 0
-        self.link = Link(loop, launched.socket, self._on_bodies, self._on_broken)
         departure.watch(loop, launched.process, self._on_exit)
+        self.link = Link(loop, launched.socket, self._on_bodies, self._on_broken)
         self.link.send([setup])
 
     @property

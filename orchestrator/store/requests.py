@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import Connection, delete, select, update
 
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.runs import RunState
+from orchestrator.store.creation import NewRun, create_runs
 from orchestrator.store.endings import CANCEL_REASON
 from orchestrator.store.states import CANCELLED, QUEUED, is_active, is_running
 from orchestrator.store.tables import pauses, runs
 from orchestrator.store.upserts import insert_into
 
 
-def cancel(connection: Connection, run_id: int, now: datetime) -> RunState:
+def cancel(
+    connection: Connection, run_id: int, now: datetime, followers: Callable[[str], Sequence[NewRun]] = lambda _: ()
+) -> RunState:
     """Cancel a run: at once if it hasn't started, else by asking its engine. Gives the state that it is left in.
 
+    `followers` gives the runs that the end of a run of a job fires; they are created with an end that is made here.
     Raises `NotFoundError`, or `ConflictError` for a run that is finished.
     """
     ours = runs.c.id == run_id
     stopped = connection.execute(
-        update(runs).where(ours, is_active, ~is_running).values(state=CANCELLED, finished_at=now, reason=CANCEL_REASON)
-    )
-    if stopped.rowcount:
+        update(runs)
+        .where(ours, is_active, ~is_running)
+        .values(state=CANCELLED, finished_at=now, reason=CANCEL_REASON)
+        .returning(runs.c.job)
+    ).first()
+    if stopped is not None:
+        if following := followers(stopped.job):
+            create_runs(connection, [msgspec.structs.replace(run, parent_id=run_id) for run in following])
         return RunState.CANCELLED
     asked = connection.execute(update(runs).where(ours, is_running).values(cancel_requested=True))
     if asked.rowcount:

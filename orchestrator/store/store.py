@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.core.errors import StoreError
 from orchestrator.store.database import Database
+from orchestrator.store.trouble import as_store_error
 from orchestrator.store.writer import Writer
 
 P = ParamSpec("P")
@@ -73,4 +74,4 @@ def _guarded(
         with begin() as connection:  # type: ignore[attr-defined]
             return work(connection, *args, **kwargs)
     except DBAPIError as error:
-        raise StoreError(f"the state database can't be used: {error.orig}") from error
+        raise as_store_error(error) from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -19,24 +18,13 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.core.errors import StoreError
 from orchestrator.store.database import Database
+from orchestrator.store.trouble import as_store_error, in_words, is_damage, is_environment
 
 T = TypeVar("T")
 Operation = Callable[[Connection], T]
 RETRY_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0)
 """Seconds between tries of a commit that the disk or another process refuses; then its callers get `StoreError`."""
 MAX_GROUP = 64
-_ENVIRONMENT_CODES = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
 
 
 class _Request:
@@ -68,7 +56,7 @@ class Writer:
         self._on_trouble = on_trouble
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
-        self._closed = ""
+        self._closed: StoreError | None = None
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -81,14 +69,14 @@ class Writer:
         future: asyncio.Future[T] = self._loop.create_future()
         with self._closing:
             if self._closed:
-                raise StoreError(self._closed)
+                raise self._closed.with_traceback(None)
             self._requests.put(_Request(operation, future))
         return future
 
     async def close(self) -> None:
         """Write what was submitted, then end the thread."""
         with self._closing:
-            self._closed = self._closed or "the store is closed"
+            self._closed = self._closed or StoreError("the store is closed")
             self._requests.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -99,10 +87,12 @@ class Writer:
                 while group := self._gather():
                     self._commit(connection, group)
                     self._loop.call_soon_threadsafe(_settle, group)
+        except DBAPIError as error:
+            self._abandon(group, as_store_error(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting for this thread
-            self._abandon(group, f"the store's writer has ended: {error}")
+            self._abandon(group, StoreError(f"the store's writer has ended: {error}"))
 
-    def _abandon(self, group: list[_Request], why: str) -> None:
+    def _abandon(self, group: list[_Request], why: StoreError) -> None:
         """Answer everybody who waits, and refuse whoever comes."""
         with self._closing:
             self._closed = why
@@ -110,7 +100,7 @@ class Writer:
                 if (request := self._requests.get()) is not None:
                     group.append(request)
         for request in group:
-            request.error = StoreError(why)
+            request.error = why
         self._loop.call_soon_threadsafe(_settle, group)
 
     def _gather(self) -> list[_Request]:
@@ -132,10 +122,10 @@ class Writer:
                     for request in group:
                         _perform(connection, request)
             except DBAPIError as error:
-                if pause is None:
+                if pause is None or is_damage(error):
                     self._refuse(connection, group, error)
                     return
-                self._on_trouble(str(error.orig))
+                self._on_trouble(in_words(error))
                 time.sleep(pause)
             else:
                 return
@@ -143,7 +133,7 @@ class Writer:
     def _refuse(self, connection: Connection, group: list[_Request], error: DBAPIError) -> None:
         """One that is too large for a full disk must not take its neighbours with it: try each by itself, once."""
         if len(group) == 1:
-            group[0].error = StoreError(f"the state database refuses to be written: {error.orig}")
+            group[0].error = as_store_error(error, "the state database refuses to be written")
             return
         for request in group:
             try:
@@ -159,24 +149,15 @@ def _perform(connection: Connection, request: _Request) -> None:
     try:
         request.result = request.operation(connection)
     except DBAPIError as error:
-        if _is_environment(error):
+        if is_environment(error):
             raise
-        request.error = StoreError(f"the state database can't be used: {error.orig}", refused=True)
+        request.error = as_store_error(error)
         request.error.__cause__ = error
         connection.exec_driver_sql("ROLLBACK TO operation")
     except Exception as error:  # noqa: BLE001 - it is the caller's to handle, on the caller's side
         request.error = error
         connection.exec_driver_sql("ROLLBACK TO operation")
     connection.exec_driver_sql("RELEASE operation")
-
-
-def _is_environment(error: DBAPIError) -> bool:
-    """Whether the disk, a lock or memory is at fault rather than the statement: then the whole group starts again.
-
-    https://www.sqlite.org/rescode.html
-    """
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in _ENVIRONMENT_CODES
 
 
 def _settle(group: list[_Request]) -> None:

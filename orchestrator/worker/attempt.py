@@ -159,6 +159,7 @@ class Attempt:
                 retry_after=self._retry_after,
                 give_up=self._give_up,
                 memory=workplace.memory(),
+                short_of_files=workplace.files.are_short(failed=self._error is not None),
                 asked=self._noticed(),
                 items=self._item_ends(),
             )

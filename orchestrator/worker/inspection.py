@@ -1,7 +1,7 @@
-"""Reads plugins in a process of its own: `python -m orchestrator.worker.inspection REPLY_FD TRACE_FD < request`.
+"""Reads plugins in a process of its own: `python -m orchestrator.worker.inspection REPLY TRACE TETHER < request`.
 
 User code runs here, so this process may hang, crash or be ended by it at any line. Before each step it says on
-REPLY_FD what comes; where it was when it died is then found in the file TRACE_FD.
+REPLY what comes; where it was when it died is then found in the file TRACE. All three are inherited descriptors.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from orchestrator.plugins.refusals import place
 from orchestrator.plugins.registry import Registry
 from orchestrator.plugins.signature import Binder
 from orchestrator.worker.inspection_messages import Announced, Found, Request, Step, decode_request, framed
+from orchestrator.worker.tether import hold_on
 
 
 class Announcer:
@@ -171,7 +172,8 @@ def leave_a_trace(trace: int) -> None:
 
 def main() -> None:
     """Answer the request on standard input, and end without waiting for threads that plugins started."""
-    reply, trace = int(sys.argv[1]), int(sys.argv[2])
+    reply, trace, tether = map(int, sys.argv[1:])
+    hold_on(tether)
     for fd in (reply, trace):
         os.set_inheritable(fd, False)  # noqa: FBT003
     leave = os._exit

@@ -99,6 +99,8 @@ class Finished(Message, frozen=True):
     """The callable raised `GiveUp`: no further attempt."""
     memory: int = 0
     """Bytes of the worker's resident memory after the attempt; 0 where unknown."""
+    short_of_files: bool = False
+    """The worker has hardly any file descriptors left."""
     asked: bool = False
     """It had been asked to stop, and that had reached it."""
     items: tuple[ItemEnd, ...] = ()

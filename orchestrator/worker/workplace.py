@@ -11,6 +11,7 @@ from orchestrator.builtins import BUILTINS
 from orchestrator.core.errors import PluginError
 from orchestrator.core.policies import Isolation
 from orchestrator.worker.capture import CURRENT, Capture
+from orchestrator.worker.files import OwnFiles
 from orchestrator.worker.interrupt import Interrupt
 from orchestrator.worker.line import Line
 from orchestrator.worker.memory import OwnMemory
@@ -44,6 +45,7 @@ class Workplace:
         self.renderer = Renderer(setup, self.line.mask)
         self.resources = Resources(setup.resources, self.renderer, self._factory)
         self.memory = OwnMemory()
+        self.files = OwnFiles(sock.fileno())
         self._registry: Registry | None = None
         self._binders: dict[str, Binder] = {}
         self._problems: dict[str, PluginError] = {}

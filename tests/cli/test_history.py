@@ -148,3 +148,31 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(past: Project) -> None
 def test_nothing_needs_a_terminal_that_knows_unicode(past: Project) -> None:
     past.cli("runs", environment={"PYTHONIOENCODING": "ascii"}).ok()
     assert past.cli("jobs", environment={"PYTHONIOENCODING": "ascii"}).ok().out.isascii()
+
+
+CHAIN = """\
+version: 1
+plugins: [plugins]
+jobs:
+  fail: {call: work.fail}
+  tidy: {call: work.fail, after: {job: fail, on: end}}
+  cheer: {call: work.fail, after: {job: fail, on: success}}
+"""
+
+
+def test_what_follows_any_end_follows_a_cancelled_run_that_had_not_started(project: Project) -> None:
+    project.write("jobs.yaml", CHAIN)
+    project.plugin("work", WORK)
+    run_id = project.cli("trigger", "fail", "--json").ok().json["id"]
+    assert project.cli("cancel", str(run_id)).ok().err == ""
+    assert [(run["job"], run["state"]) for run in project.runs()] == [("tidy", "queued"), ("fail", "cancelled")]
+
+
+def test_a_run_can_be_cancelled_whatever_the_configuration_is_like(project: Project) -> None:
+    project.write("jobs.yaml", CHAIN)
+    project.plugin("work", WORK)
+    run_id = project.cli("trigger", "fail", "--json").ok().json["id"]
+    project.write("jobs.yaml", "jobs: [")
+    cancelled = project.cli("cancel", str(run_id)).ok()
+    assert "nothing follows" in cancelled.err
+    assert [run["state"] for run in project.runs()] == ["cancelled"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,36 @@ def test_leaving_early_ends_the_child_and_all_that_it_started(config: Path, proj
         assert listing.wait() == 130
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_killed_command_takes_the_reading_of_plugins_along(config: Path, project: Project, command: str) -> None:
+    """Even a reader that is busy, and what it has started itself."""
+    project.plugin(
+        "slow",
+        """\
+        import os, pathlib, subprocess
+        child = subprocess.Popen(["sleep", "60"])
+        pathlib.Path("pids").write_text(f"{os.getpid()} {os.getppid()} {child.pid}\\n")
+        while True:
+            pass
+    """,
+    )
+    with project.start(command) as reading:
+        pids = reading.wait_for(lambda: project.read("pids").endswith("\n") and project.read("pids").split())
+        reading.kill()
+    deadline = time.monotonic() + 10  # far less than what an import may take
+    while (left := [pid for pid in pids if _runs(int(pid))]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left == []
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and isn't merely waiting for its end to be noticed."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except FileNotFoundError:
+        return not Path("/proc/self").exists()
+    except ProcessLookupError:
+        return False

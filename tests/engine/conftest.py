@@ -32,6 +32,7 @@ class StubExecutor:
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self.room = 1000
+        self.plan: Plan | None = None
         self.orders: list[Order] = []
         self.held: dict[int, Order] = {}
         self.cancelled: list[tuple[int, str]] = []
@@ -39,6 +40,7 @@ class StubExecutor:
         self._report: Callable[[list[Report]], None] = lambda _: None
 
     async def start(self, plan: Plan, report: Callable[[list[Report]], None]) -> None:
+        self.plan = plan
         self._report = report
 
     def capacity(self, isolation: Isolation) -> int:
@@ -74,7 +76,8 @@ class StubExecutor:
         if run_id in self.held:
             self.end(run_id, Outcome.CANCELLED, reason=reason)
 
-    async def apply(self, plan: Plan) -> None: ...
+    def apply(self, plan: Plan) -> None:
+        self.plan = plan
 
     async def stop(self, grace: timedelta, hurry: Callable[[], bool]) -> None:
         for run_id in list(self.held):

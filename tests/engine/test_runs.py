@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from orchestrator.core.errors import StoreError
 from orchestrator.core.plan import Job, Queue
 from orchestrator.core.policies import Backoff, Jitter, Overlap, Retry
 from orchestrator.core.runs import Cause, ErrorInfo, Outcome, RunState
 from orchestrator.core.triggers import AfterTrigger, On
 from orchestrator.executors.contract import Output, Progress, Saved
 from orchestrator.store import instances, queries, requests
+from orchestrator.store.batches import Batch, write_batch
+from orchestrator.store.claims import ClaimRequest, claim
 from orchestrator.store.creation import NewRun, create_runs
+from orchestrator.store.endings import Settled
 
 MakeJob = Callable[..., Job]
 STEADY = Retry(max_attempts=3, backoff=Backoff.CONSTANT, delay=timedelta(seconds=10), jitter=Jitter.NONE)
@@ -194,8 +200,6 @@ def test_output_progress_and_checkpoints_are_kept(bench: Any, make_job: MakeJob)
 
 def test_the_runs_of_a_dead_engine_are_recovered_once_and_charged(bench: Any, make_job: MakeJob) -> None:
     async def body() -> None:
-        from orchestrator.store.claims import ClaimRequest, claim
-
         job = make_job(retry=STEADY)
         run_id = enqueue(bench, job)
         now = bench.clock.now()
@@ -217,6 +221,36 @@ def test_the_runs_of_a_dead_engine_are_recovered_once_and_charged(bench: Any, ma
         outcomes = [a.outcome.value for a in bench.view.read(queries.list_attempts, run_id)]
         assert outcomes == ["crashed", "succeeded"]
         assert len(bench.named("engine.lost")) >= 1
+
+    asyncio.run(body())
+
+
+def test_the_runs_of_an_engine_whose_socket_is_closed_are_recovered_at_once(bench: Any, make_job: MakeJob) -> None:
+    """However long its lease goes on: the socket is only closed when the process is gone."""
+
+    async def body() -> None:
+        job = make_job(at_most_once=True)
+        run_id = enqueue(bench, job)
+        now = bench.clock.now()
+        dead = bench.view.write(
+            instances.register,
+            host=socket.gethostname(),
+            pid=1,
+            plan_path="",
+            wake_path="/nowhere/engine.sock",
+            now=now,
+            lease_until=now + timedelta(days=1),
+        )
+        room = {job.isolation: 9}
+        bench.view.write(
+            claim,
+            ClaimRequest(owner=dead, now=now, capacity=room, queues=["default"], queue_limits={}, job_limits={}),
+        )
+        async with bench.running(job):
+            await bench.until(lambda: bench.states() == ["failed"])
+        (lost,) = bench.named("engine.lost")
+        assert lost.fields["reason"] == "its process is gone"
+        assert [a.outcome.value for a in bench.view.read(queries.list_attempts, run_id)] == ["crashed"]
 
     asyncio.run(body())
 
@@ -298,5 +332,64 @@ def test_an_engine_that_was_taken_for_dead_starts_over_and_its_runs_are_recovere
             assert [one.id for one in bench.view.read(instances.living)] != [engine.id]
         outcomes = [a.outcome.value for a in bench.view.read(queries.list_attempts, run_id)]
         assert outcomes == ["crashed", "succeeded"]
+
+    asyncio.run(body())
+
+
+def test_an_outcome_waits_until_the_database_takes_it(
+    bench: Any, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = ["the disk is full"] * 2
+
+    def write(connection: Connection, batch: Batch, now: datetime) -> Settled:
+        if refusals:
+            raise StoreError(refusals.pop())
+        return write_batch(connection, batch, now)
+
+    monkeypatch.setattr("orchestrator.engine.recorder.write_batch", write)
+    monkeypatch.setattr("orchestrator.engine.recorder.RETRY_PAUSE", 0.01)
+
+    async def body() -> None:
+        bench.executor.behave = lambda _: BOOM
+        job = make_job(retry=Retry(max_attempts=1))
+        enqueue(bench, job)
+        async with bench.running(job):
+            await bench.until(lambda: bench.states() == ["failed"])
+        assert [event.fields["error"] for event in bench.named("recorder.delayed")] == ["the disk is full"] * 2
+        assert bench.runs()[0].reason == "ValueError: boom (attempt 1 of 1)"
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("trouble", [ValueError("it holds a lone surrogate \udcff"), StoreError("no", refused=True)])
+def test_an_end_that_can_not_be_written_fails_its_run_and_spares_the_others(
+    bench: Any, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """Whatever it is that a callable brought along: the engine goes on, and no run is left running for ever."""
+
+    def write(connection: Connection, batch: Batch, now: datetime) -> Settled:
+        if any(ending.result == "cursed" for ending in batch.endings):
+            raise trouble
+        return write_batch(connection, batch, now)
+
+    monkeypatch.setattr("orchestrator.engine.recorder.write_batch", write)
+
+    async def body() -> None:
+        bench.executor.behave = lambda _: None
+        tick = make_job(cron="* * * * *", overlap=Overlap.ALLOW)
+        after = make_job("after", after=(AfterTrigger(job="tick", on=On.FAILURE),))
+        async with bench.running(tick, after):
+            await bench.pass_time(timedelta(minutes=3))
+            await bench.until(lambda: len(bench.executor.held) == 3)
+            first, second, third = (run.id for run in bench.runs("tick"))
+            bench.executor.end(first, Outcome.SUCCEEDED, result=1)
+            bench.executor.end(second, Outcome.SUCCEEDED, result="cursed")
+            bench.executor.end(third, Outcome.SUCCEEDED, result=3)
+            await bench.until(lambda: bench.states("tick") == ["succeeded", "failed", "succeeded"])
+            await bench.until(lambda: bench.runs("after") and bench.runs("after")[0].id in bench.executor.held)
+            assert bench.runs("after")[0].parent_id == second
+            assert "its end can't be written" in bench.runs("tick")[1].reason
+            bench.executor.end(bench.runs("after")[0].id, Outcome.SUCCEEDED)
+        assert len(bench.named("recorder.refused")) == 1
 
     asyncio.run(body())

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from orchestrator.core.errors import StoreError
 from orchestrator.core.plan import Job
 from orchestrator.core.policies import CatchUp, Overlap
 from orchestrator.core.runs import Cause, Outcome, RunState
 from orchestrator.engine.newruns import new_run
 from orchestrator.store import queries
-from orchestrator.store.creation import CursorMove, create_runs
+from orchestrator.store.creation import Created, CursorMove, NewRun, create_runs
 
 MakeJob = Callable[..., Job]
 
@@ -101,6 +103,34 @@ def test_a_month_of_missed_seconds_costs_one_row_and_no_time(bench: Any, make_jo
         assert "100+ fire times" in bench.runs()[0].reason
 
     run_async(body())
+
+
+def test_a_fire_that_can_not_be_written_is_still_owed(
+    bench: Any, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ends the engine then, the next one knows of it: runs and cursors are written together or not at all."""
+
+    def create(connection: Connection, new: Sequence[NewRun], *more: Any) -> list[Created]:
+        if new:
+            raise StoreError("the disk is full")
+        return create_runs(connection, new, *more)
+
+    monkeypatch.setattr("orchestrator.engine.scheduler.create_runs", create)
+
+    async def refused() -> None:
+        async with bench.running(make_job(cron="* * * * *")):
+            await bench.pass_time(timedelta(seconds=61))
+            await bench.until(lambda: bench.named("scheduler.delayed"))
+
+    async def served() -> None:
+        async with bench.running(make_job(cron="* * * * *")):
+            await bench.until(lambda: bench.states() == ["succeeded"])
+
+    run_async(refused())
+    assert bench.runs() == []
+    monkeypatch.undo()
+    run_async(served())
+    assert [run.fire_time.minute for run in bench.runs()] == [1]
 
 
 def test_a_machine_that_slept_catches_up_when_it_wakes(bench: Any, make_job: MakeJob) -> None:

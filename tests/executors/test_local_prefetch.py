@@ -52,7 +52,7 @@ def test_those_behind_an_unexpectedly_long_attempt_do_not_wait_for_it(bed: Any) 
             await bed.run("mark", params={"n": n})
         assert bed.executor.capacity(Isolation.PROCESS) > 20
         bed.workers = Workers(processes=2)
-        await bed.executor.apply(bed.plan())
+        bed.executor.apply(bed.plan())
         await bed.until(lambda: len(bed.notices("worker.ready")) >= 3)
         for n in range(60, 90):
             await bed.run("mark", params={"n": n})

@@ -128,7 +128,7 @@ def test_another_plan_is_used_by_new_workers_while_old_attempts_finish(bed: Any)
         old = bed.submit("naps", params={"seconds": 1.5})[0]
         await bed.written("napping")
         bed.plugin(SOURCE.replace("return 1", "return 2"))
-        await bed.executor.apply(bed.plan())
+        bed.executor.apply(bed.plan())
         assert (await bed.run("version")).result == 2
         assert old not in bed.ended
         ended = await bed.end_of(old)
@@ -145,7 +145,7 @@ def test_orders_survive_a_change_of_plan_in_mid_flight(bed: Any) -> None:
         runs = []
         for _ in range(5):
             runs += bed.submit("version", count=50)
-            await bed.executor.apply(bed.plan())
+            bed.executor.apply(bed.plan())
         assert {e.outcome for e in await bed.ends_of(runs)} == {Outcome.SUCCEEDED}
 
     bed.play(story)

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -193,10 +193,23 @@ def test_a_damaged_table_is_told_by_every_command_and_by_the_engine(at_work: Pro
     overwrite_runs(at_work.database)
     refused(at_work.cli("runs"))
     refused(at_work.cli("trigger", "tick"))
-    with at_work.start("run") as engine:
-        engine.wait_for(lambda: "malformed" in "\n".join(engine.lines + engine.error_lines))
-        engine.kill()
-    assert "Traceback" not in "\n".join(engine.lines + engine.error_lines)
+    ended = refused(at_work.cli("run"))
+    assert len(ended.err.splitlines()) == 1
+    assert "is damaged" in ended.err
+    assert "backup" in ended.err
+    assert "malformed" not in ended.out
+    assert nobody_left(mark)
+
+
+def test_a_table_that_is_damaged_while_the_engine_works_ends_it(at_work: Project, mark: str) -> None:
+    with at_work.engine() as engine:
+        engine.wait_for(lambda: at_work.runs(state="succeeded"))
+        with closing(sqlite3.connect(at_work.database)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        overwrite_runs(at_work.database)
+        assert engine.wait() == 3
+    (line,) = engine.error_lines
+    assert "is damaged" in line
     assert nobody_left(mark)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,6 +13,7 @@ from soak.checker import check
 from soak.evidence import AttemptRow, Evidence, Policy, RunRow
 from soak.fires import SECOND
 from soak.journal import Entry
+from soak.wrapping import ROOT
 
 POLICIES = {
     "bulk": Policy(3, at_most_once=False, concurrency=None, fires_every_second=False, follows=None),
@@ -118,3 +121,15 @@ def _earlier(entry: Entry) -> Entry:
 def test_a_summary_that_counted_no_further_stands_for_all_up_to_the_next_row() -> None:
     evidence = changed(in_order(), 99, reason=SUMMED_UP.replace("3 fire", "1+ fire"))
     assert check(evidence) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from soak.breakages import BREAKAGES\nfor breakage in BREAKAGES.values(): breakage.apply()",
+        "from soak.failpoints import arm, names\nfor name in names(): arm(name, 1)",
+    ],
+)
+def test_breakages_and_failpoints_fit_the_product_as_it_is(code: str) -> None:
+    """In a process of its own, as they change what they find there."""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

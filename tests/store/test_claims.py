@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -107,11 +107,9 @@ def test_many_engines_at_once_claim_each_run_once_and_keep_to_the_limits(ledger:
             taken.extend(run.id for run in claimed)
         store.close()
 
-    engines = [threading.Thread(target=work, args=(owner,)) for owner in owners]
-    for engine in engines:
-        engine.start()
-    for engine in engines:
-        engine.join()
+    with ThreadPoolExecutor(len(owners)) as engines:
+        for engine in [engines.submit(work, owner) for owner in owners]:
+            engine.result()
     assert len(taken) == len(set(taken)) == 300
     assert sum(ledger.run(run_id).job == "job-3" for run_id in taken) == 5
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -147,11 +147,9 @@ def test_many_engines_at_once_create_each_fire_once(ledger: Any, store_url: str)
             made.extend(one.id for one in created if one.id is not None)
         store.close()
 
-    engines = [threading.Thread(target=fire_all) for _ in range(4)]
-    for engine in engines:
-        engine.start()
-    for engine in engines:
-        engine.join()
+    with ThreadPoolExecutor(4) as engines:
+        for engine in [engines.submit(fire_all) for _ in range(4)]:
+            engine.result()
     assert sorted(made) == sorted(ledger.states())
     assert len(made) == 100
 

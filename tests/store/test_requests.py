@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import ConflictError, NotFoundError
-from orchestrator.core.runs import ACTIVE, Outcome, RunState
+from orchestrator.core.runs import ACTIVE, Cause, Outcome, RunState
 from orchestrator.store import queries, requests
+from orchestrator.store.creation import NewRun
 from orchestrator.store.endings import CANCEL_REASON
 
 FINISHED = sorted(set(RunState) - ACTIVE)
@@ -32,6 +33,22 @@ def test_cancelling_a_running_run_asks_its_engine(ledger: Any) -> None:
     assert [ledger.cancel(run.id), ledger.cancel(run.id)] == [RunState.RUNNING, RunState.RUNNING]
     kept = ledger.run(run.id)
     assert (kept.state, kept.cancel_requested, kept.owner) == (RunState.RUNNING, True, owner)
+
+
+def test_what_follows_a_run_follows_it_when_it_is_cancelled_before_it_started(ledger: Any) -> None:
+    """Once, in the same transaction, and not for a run that is only asked to stop: its engine sees to that."""
+    owner = ledger.engine()
+    waiting, running = ledger.queued(), ledger.running(owner).id
+
+    def followers(job: str) -> list[NewRun]:
+        return [ledger.new("after", cause=Cause.AFTER)] if job == "tidy" else []
+
+    for run_id in (waiting, running):
+        ledger.store.write(requests.cancel, run_id, ledger.now, followers)
+    with pytest.raises(ConflictError):
+        ledger.store.write(requests.cancel, waiting, ledger.now, followers)
+    (follower,) = ledger.store.read(queries.list_runs, queries.RunFilter(jobs=["after"]))
+    assert (follower.parent_id, follower.cause, follower.state) == (waiting, Cause.AFTER, RunState.QUEUED)
 
 
 @pytest.mark.parametrize("state", FINISHED)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from orchestrator.store import instances
 from orchestrator.store.wake import is_listening, wake
@@ -29,3 +33,23 @@ def test_a_full_inbox_counts_as_told(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inbox:
         inbox.bind(path)
         assert all(is_listening(path) for _ in range(2000))
+
+
+def test_who_can_not_ask_takes_nobody_for_dead(ledger: Any, tmp_path: Path) -> None:
+    """Without a descriptor for a socket nothing is known of the other engine; to tell it something is a courtesy."""
+    path = str(tmp_path / "wake")
+    ledger.engine(wake_path=path)
+    engines = ledger.store.read(instances.living)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inbox:
+        inbox.bind(path)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest = os.dup(0)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                is_listening(path)
+            assert wake(engines) == 0
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert wake(engines) == 1

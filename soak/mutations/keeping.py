@@ -1,0 +1,208 @@
+"""The mechanisms of promises 1 to 5: fires, durability, fences, the dead, downtime."""
+
+from __future__ import annotations
+
+from soak.mutations.mutation import Mutation
+
+_CREATION = "tests/store/test_creation.py"
+_SCHEDULER = "tests/engine/test_scheduler.py"
+_ENDINGS = "tests/store/test_endings.py"
+
+KEEPING = (
+    Mutation(
+        1,
+        "a trigger's cursor moves before its runs are written",
+        "orchestrator/engine/scheduler.py",
+        "                created = await self._store.submit(create_runs, new, moves,",
+        "                await self._store.submit(create_runs, [], moves)\n"
+        "                created = await self._store.submit(create_runs, new, [],",
+        (f"{_SCHEDULER}::test_a_fire_that_can_not_be_written_is_still_owed",),
+    ),
+    Mutation(
+        1,
+        "nobody asks whether a fire has its run already",
+        "orchestrator/store/creation.py",
+        "        draft.known = fire in self._known or parent in self._known\n",
+        "        draft.known = False\n",
+        (f"{_CREATION}::test_many_engines_at_once_create_each_fire_once",),
+    ),
+    Mutation(
+        1,
+        "no unique index on job and fire time",
+        "orchestrator/store/migrations/versions/0001_first_tables.py",
+        'op.create_index("runs_fire", "runs", ["job", "fire_time"], unique=True,',
+        'op.create_index("runs_fire", "runs", ["job", "fire_time"], unique=False,',
+        ("tests/store/test_indexes.py::test_the_database_itself_refuses_a_second_run_of_a_fire_or_parent",),
+    ),
+    Mutation(
+        1,
+        "a cursor may go back",
+        "orchestrator/store/creation.py",
+        "        where=cursors.c.fire_time < insert.excluded.fire_time,\n",
+        "",
+        (f"{_CREATION}::test_cursors_move_with_the_runs_and_never_back",),
+    ),
+    Mutation(
+        1,
+        "who was asleep doesn't read the cursors before it catches up",
+        "orchestrator/engine/scheduler.py",
+        "                await self._learn_what_others_served(due)\n",
+        "                pass\n",
+        (f"{_SCHEDULER}::test_who_slept_while_another_engine_served_and_died_owes_only_the_rest",),
+    ),
+    Mutation(
+        2,
+        "a commit doesn't wait for the disk",
+        "orchestrator/store/database.py",
+        '"PRAGMA synchronous = FULL"',
+        '"PRAGMA synchronous = NORMAL"',
+        ("tests/store/test_database.py::test_every_connection_is_durable_and_patient",),
+    ),
+    Mutation(
+        2,
+        "the answer comes before the commit",
+        "orchestrator/store/writer.py",
+        "                        _perform(connection, request)\n            except DBAPIError as error:\n",
+        "                        _perform(connection, request)\n"
+        "                    self._loop.call_soon_threadsafe(_settle, group)\n"
+        "                    time.sleep(0.1)\n"
+        "            except DBAPIError as error:\n",
+        ("tests/store/test_writer.py::test_the_answer_comes_after_the_commit",),
+    ),
+    Mutation(
+        3,
+        "any attempt may end a run",
+        "orchestrator/store/endings.py",
+        "    return ending.run_id in ours and ours[ending.run_id][0] == ending.attempt\n",
+        "    return ending.run_id in ours\n",
+        (f"{_ENDINGS}::test_an_earlier_attempt_can_not_end_a_later_one",),
+    ),
+    Mutation(
+        3,
+        "any engine may end an attempt",
+        "orchestrator/store/endings.py",
+        'runs.c.owner == bindparam("present_owner"), is_running)',
+        "is_running)",
+        (f"{_ENDINGS}::test_another_engine_can_not_end_an_attempt",),
+    ),
+    Mutation(
+        3,
+        "an ending counts a second time in its batch",
+        "orchestrator/store/endings.py",
+        "    endings = list({ending.run_id: ending for ending in reversed(endings)}.values())[::-1]\n",
+        "",
+        (f"{_ENDINGS}::test_the_same_attempt_twice_in_a_batch_ends_as_it_did_first",),
+    ),
+    Mutation(
+        3,
+        "who was taken for dead may claim",
+        "orchestrator/store/claims.py",
+        "    if not is_living(connection, request.owner):\n",
+        "    if False:\n",
+        ("tests/store/test_claims.py::test_an_engine_that_was_taken_for_dead_claims_nothing",),
+    ),
+    Mutation(
+        4,
+        "nobody watches a worker's process",
+        "orchestrator/executors/worker.py",
+        "        departure.watch(loop, launched.process, self._on_exit)\n",
+        "",
+        ("tests/faults/test_kills.py::test_a_killed_worker_costs_only_its_own_attempt[process]",),
+    ),
+    Mutation(
+        4,
+        "a crash is charged to all that the worker was at",
+        "orchestrator/executors/settlement.py",
+        "        elif flight in guilty:\n",
+        "        else:\n            pass\n        if flight.verdict is None:\n",
+        ("tests/executors/test_local_shared.py::test_a_dying_async_worker_charges_who_killed_it",),
+    ),
+    Mutation(
+        4,
+        "a worker that hangs is left alone",
+        "orchestrator/executors/supervision.py",
+        "now - started >= flight.timeout:\n",
+        "now - started >= 3600:\n",
+        ("tests/executors/test_local_timeouts.py::test_a_timeout_spares_its_neighbours",),
+    ),
+    Mutation(
+        4,
+        "a closed socket says nothing about its engine",
+        "orchestrator/engine/recovery.py",
+        "            return _GONE\n",
+        "            return None\n",
+        ("tests/engine/test_runs.py::test_the_runs_of_an_engine_whose_socket_is_closed_are_recovered_at_once",),
+    ),
+    Mutation(
+        4,
+        "a lease never runs out",
+        "orchestrator/engine/recovery.py",
+        "if instance.lease_until < now}",
+        "if False}",
+        ("tests/engine/test_runs.py::test_the_runs_of_a_dead_engine_are_recovered_once_and_charged",),
+    ),
+    Mutation(
+        4,
+        "a lease is overdue at first sight",
+        "orchestrator/engine/recovery.py",
+        "if instance.id in self._suspects and before.get(instance.id) == instance.heartbeat_at:",
+        "if instance.id in self._suspects:",
+        ("tests/engine/test_runs.py::test_a_lease_that_ran_out_while_nobody_could_write_may_be_renewed",),
+    ),
+    Mutation(
+        4,
+        "what may run once only is given back though it had begun",
+        "orchestrator/engine/verdict.py",
+        "        case Outcome.RELEASED if not (held.job.at_most_once and ended.started_at):\n",
+        "        case Outcome.RELEASED:\n",
+        ("tests/engine/test_runs.py::test_what_may_run_once_only_is_not_given_back_once_it_has_begun",),
+    ),
+    Mutation(
+        5,
+        "what is owed counts from the start of the engine",
+        "orchestrator/store/cursors.py",
+        "    return {key: known.get(key, now) for key in wanted}\n",
+        "    return dict.fromkeys(wanted, now)\n",
+        (f"{_SCHEDULER}::test_downtime_is_made_up_for_as_declared",),
+    ),
+    Mutation(
+        5,
+        "catch-up looks back without end",
+        "orchestrator/engine/misfires.py",
+        "    window_start = now - member.job.catch_up_window\n",
+        "    window_start = member.cursor\n",
+        (f"{_SCHEDULER}::test_catch_up_looks_back_no_further_than_its_window",),
+    ),
+    Mutation(
+        5,
+        "the clock is not looked at while nothing is due",
+        "orchestrator/engine/scheduler.py",
+        "LONGEST_SLEEP = 1.0\n",
+        "LONGEST_SLEEP = 86_400.0\n",
+        (f"{_SCHEDULER}::test_a_machine_that_slept_catches_up_when_it_wakes",),
+    ),
+    Mutation(
+        5,
+        "late fires are served as if each were on time",
+        "orchestrator/engine/scheduler.py",
+        "    return beat.next is not None and now - beat.next > LATE\n",
+        "    return False\n",
+        (f"{_SCHEDULER}::test_a_machine_that_slept_catches_up_when_it_wakes",),
+    ),
+    Mutation(
+        5,
+        "a clock that goes back is not told",
+        "orchestrator/engine/scheduler.py",
+        "        if self._seen - now > WENT_BACK:\n",
+        "        if False:\n",
+        (f"{_SCHEDULER}::test_a_clock_set_back_fires_nothing_twice_and_is_reported",),
+    ),
+    Mutation(
+        5,
+        "the next fire is counted from the clock instead of the last fire",
+        "orchestrator/engine/beats.py",
+        "        return self.schedule.next(fire_time, fire_time)\n",
+        "        return self.schedule.next(fire_time - timedelta(minutes=1), fire_time)\n",
+        (f"{_SCHEDULER}::test_a_job_fires_at_its_times_and_its_runs_carry_them",),
+    ),
+)
