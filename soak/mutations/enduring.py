@@ -203,9 +203,9 @@ ENDURING = (
     Mutation(
         10,
         "a damaged database is tried for ever",
-        "orchestrator/engine/dispatcher.py",
-        "            except DamagedError:\n                raise\n",
-        "",
+        "orchestrator/store/trouble.py",
+        "    return _code(error) in _DAMAGE\n",
+        "    return False\n",
         ("tests/faults/test_database_faults.py::test_a_damaged_table_is_told_by_every_command_and_by_the_engine",),
     ),
     Mutation(

@@ -24,9 +24,9 @@ version: 1
 plugins: [plugins]
 shutdown_grace: 20s
 workers: {processes: 1}
-defaults: {timeout: 60s, overlap: allow, catch_up: all}
+defaults: {timeout: 60s, overlap: allow, catch_up: all, retry: {max_attempts: 1}}
 jobs:
-  tick: {call: work.tick, cron: EVERY_SECOND}
+  tick: {call: work.tick, cron: EVERY_SECOND, retry: {max_attempts: 3, delay: 0s}}
   leak: {call: work.leak}
   leak-thread: {call: work.leak, isolation: thread}
   modest: {call: work.modest}
