@@ -121,8 +121,11 @@ def _history(folder: Path, jobs: int) -> list[str]:
         (made,) = connection.execute("SELECT value FROM counters WHERE name = 'runs'").fetchone()
         states = dict(connection.execute("SELECT state, count(*) FROM runs GROUP BY state"))
         (most,) = connection.execute("SELECT max(n) FROM (SELECT count(*) n FROM runs GROUP BY job)").fetchone()
+        # What is older than that is being pruned, some rows at a time.
         gaps = connection.execute(
-            "SELECT job, (max(fire_time) - min(fire_time)) / 1000000 + 1 - count(*) FROM runs GROUP BY job"
+            "SELECT job, (max(fire_time) - min(fire_time)) / 1000000 + 1 - count(*) FROM runs "
+            "WHERE fire_time > (SELECT max(fire_time) FROM runs) - ? GROUP BY job",
+            ((KEPT_SECONDS - 10) * 1_000_000,),
         ).fetchall()
     connection.close()
     print(f"{made:,} runs; left are {states}, at most {most} of a job")

@@ -97,4 +97,6 @@ def _is_forgotten(row: _Seen, rule: Rule, boundary: int) -> bool:
 
 
 def _may_be_old(row: _Seen, rule: Rule, boundary: int) -> bool:
+    if row.fire_time is not None and row.fire_time > rule.served_after:
+        return False
     return row.id <= boundary or row.finished_at is None or row.finished_at < rule.before
