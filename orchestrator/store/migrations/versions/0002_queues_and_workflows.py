@@ -37,7 +37,8 @@ def upgrade() -> None:
     op.create_index(
         "runs_expiring", "runs", ["expires_at"], unique=False, **_where("expires_at IS NOT NULL AND finished_at IS NULL")
     )
-    op.create_index("runs_unique", "runs", ["job", "unique_key"], unique=False, **_where("unique_key IS NOT NULL"))
+    holds_key = "unique_key IS NOT NULL AND (finished_at IS NULL OR unique_until IS NOT NULL)"
+    op.create_index("runs_unique", "runs", ["job", "unique_key", "unique_until"], unique=False, **_where(holds_key))
     op.create_index("runs_flow", "runs", ["flow_id", "step", "item_index"], unique=False, **_where("flow_id IS NOT NULL"))
     op.create_index(
         "runs_turns",
