@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.cli.compiled import Compiled
-from orchestrator.cli.planning import compile_again
-from orchestrator.cli.survey import Ground, Survey, changed_files, forget_bytecode, ground_of, survey
 from orchestrator.cli.watching import Watcher
+from orchestrator.client.compiled import Compiled
+from orchestrator.client.planning import compile_again
+from orchestrator.client.survey import Ground, Survey, changed_files, forget_bytecode, ground_of, survey
 from orchestrator.core.errors import ConfigError, StoreError
 from orchestrator.engine.events import Emit, Event
 

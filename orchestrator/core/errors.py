@@ -15,6 +15,16 @@ class ConfigError(OrchestratorError):
     exit_code = 2
 
 
+class RequestError(OrchestratorError):
+    """What was asked for can't be; `hint` says what can."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 class UnitError(OrchestratorError, ValueError):
     """A duration or size that can't be read."""
 
