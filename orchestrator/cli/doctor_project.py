@@ -41,7 +41,7 @@ def check_project(place: Place) -> Iterator[Finding]:
 def _config(compiled: Compiled) -> Finding:
     plan = compiled.plan
     if plan is None:
-        from orchestrator.cli.reloading import summary
+        from orchestrator.client.compiled import summary
 
         return fail("config", summary(compiled), _VALIDATE)
     warnings = [diagnostic for diagnostic in compiled.diagnostics if diagnostic.severity == "warning"]

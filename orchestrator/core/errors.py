@@ -23,6 +23,8 @@ class RequestError(OrchestratorError):
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # for tracebacks; the command line prints it in its own way
 
 
 class UnitError(OrchestratorError, ValueError):

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Dialect,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -228,6 +229,15 @@ instances = Table(
     Column("config_at", Instant, nullable=False),
     Column("config_error", Text),
     sqlite_autoincrement=True,  # an id that once owned runs is never given to another engine
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("hash", Text, nullable=False),
+    Column("stored_at", Instant, nullable=False),
+    Column("body", LargeBinary, nullable=False),
 )
 
 counters = Table(
