@@ -182,7 +182,7 @@ class Client:
         self._mine()
         with self._opening:
             if self._opened is None:
-                self._opened = Store(self._place.url)
+                self._opened = Store(self._place.url, keep=True)
             return self._opened
 
     def _mine(self) -> None:
@@ -190,7 +190,9 @@ class Client:
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._opening = threading.Lock()
-            self._opened = None
+            if self._opened is not None:
+                self._opened.database.disown()
+                self._opened = None
             self._checker.disown()
             self._checker = WarmChecker()
             self._plans.renew()
