@@ -12,6 +12,7 @@ from orchestrator.cli.backup import backup
 from orchestrator.cli.dead import dead
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.enqueue import enqueue
+from orchestrator.cli.events import events
 from orchestrator.cli.explain import explain
 from orchestrator.cli.init import init
 from orchestrator.cli.jobs import jobs, next_fires
@@ -45,6 +46,7 @@ COMMANDS = {
     "runs": runs,
     "show": show,
     "logs": logs,
+    "events": events,
     "retry": retry,
     "cancel": cancel,
     "pause": pause,

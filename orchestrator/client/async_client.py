@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from orchestrator.client.client import Client
 from orchestrator.client.outcomes import Enqueued, Timeout
 from orchestrator.client.preparing import Prepared
+from orchestrator.client.stream import EventStream, Since
 from orchestrator.core.errors import RequestError
 from orchestrator.core.runs import Run, RunState
 
@@ -78,6 +79,17 @@ class AsyncClient:
     async def cancel(self, run_id: int) -> RunState:
         """Cancel a run."""
         return await asyncio.to_thread(self._client.cancel, run_id)
+
+    def events(
+        self,
+        since: Since = None,
+        *,
+        job: str | Sequence[str] = (),
+        run: int | None = None,
+        follow: bool = True,
+    ) -> EventStream:
+        """What happens to runs, for `async for`."""
+        return self._client.events(since, job=job, run=run, follow=follow)
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -22,11 +22,13 @@ from orchestrator.client.place import CONFIG_VARIABLE, DATABASE_VARIABLE, find_p
 from orchestrator.client.plans import FilePlan, PlanSource, StoredPlan
 from orchestrator.client.preparing import Fault, Prepared, prepare, refusal
 from orchestrator.client.requests import Wanted, read_request
+from orchestrator.client.stream import EventStream, Since
 from orchestrator.client.transactions import create_within
 from orchestrator.client.warm_checker import WarmChecker
 from orchestrator.core.errors import RequestError
 from orchestrator.core.runs import ErrorInfo, Run, RunState
 from orchestrator.store import instances, queries, requests
+from orchestrator.store.activity import Scope
 from orchestrator.store.creation import Created, NewRun, create_runs
 from orchestrator.store.store import Store
 from orchestrator.store.wake import wake
@@ -118,6 +120,22 @@ class Client:
         state = self._store().write(requests.cancel, run_id, datetime.now(UTC))
         self._wake()
         return state
+
+    def events(
+        self,
+        since: Since = None,
+        *,
+        job: str | Sequence[str] = (),
+        run: int | None = None,
+        follow: bool = True,
+    ) -> EventStream:
+        """What happens to runs, as it happens: of all, of some jobs, or of one run (then to its end).
+
+        It begins now or `since`: after the run of that id, with the runs created from an instant on, or at the
+        `position` of an earlier stream. Without `follow` it ends once there are no more.
+        """
+        jobs = (job,) if isinstance(job, str) else tuple(job)
+        return EventStream(self._store, Scope(jobs, run), since, follow=follow)
 
     def close(self) -> None:
         """Let go of everything. The client may be used again: it opens anew."""
