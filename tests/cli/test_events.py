@@ -56,7 +56,10 @@ def test_what_happened_lately_and_where_to_go_on(busy: Project) -> None:
 
 def test_following_a_run_ends_with_it(busy: Project) -> None:
     busy.cli("trigger", "bad").ok()
-    with busy.start("events", "-f", "--run", "1", "--json") as listening, busy.start("events", "-f", "--since", "1h") as all_of_them:
+    with (
+        busy.start("events", "-f", "--run", "1", "--json") as listening,
+        busy.start("events", "-f", "--since", "1h") as all_of_them,
+    ):
         listening.wait_line("created")
         with busy.engine():
             assert listening.wait() == 0
