@@ -94,7 +94,7 @@ class Project:
     def compile(self) -> Plan:
         """The plan that an engine works by; also written to `plan.bin`, for who has no time to read YAML."""
         code = (
-            "import sys, msgspec; from pathlib import Path; from orchestrator.cli.compile import load_project\n"
+            "import sys, msgspec; from pathlib import Path; from orchestrator.client.compile import load_project\n"
             "compiled = load_project(Path('jobs.yaml'))\n"
             "assert compiled.ok, compiled.diagnostics\n"
             "Path('plan.bin').write_bytes(msgspec.msgpack.encode(compiled.plan))\n"

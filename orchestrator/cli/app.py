@@ -11,12 +11,13 @@ from orchestrator import __version__
 from orchestrator.cli.backup import backup
 from orchestrator.cli.dead import dead
 from orchestrator.cli.doctor import doctor
+from orchestrator.cli.enqueue import enqueue
+from orchestrator.cli.events import events
 from orchestrator.cli.explain import explain
 from orchestrator.cli.init import init
 from orchestrator.cli.jobs import jobs, next_fires
 from orchestrator.cli.logs import logs
 from orchestrator.cli.pauses import pause, resume
-from orchestrator.cli.place import CONFIG_VARIABLE, DATABASE_VARIABLE
 from orchestrator.cli.plugins import plugins
 from orchestrator.cli.reload import reload
 from orchestrator.cli.run import run
@@ -28,6 +29,7 @@ from orchestrator.cli.simulate import simulate
 from orchestrator.cli.status import status
 from orchestrator.cli.trigger import trigger
 from orchestrator.cli.validate import validate
+from orchestrator.client.place import CONFIG_VARIABLE, DATABASE_VARIABLE
 
 COMMANDS = {
     "init": init,
@@ -40,9 +42,11 @@ COMMANDS = {
     "explain": explain,
     "simulate": simulate,
     "trigger": trigger,
+    "enqueue": enqueue,
     "runs": runs,
     "show": show,
     "logs": logs,
+    "events": events,
     "retry": retry,
     "cancel": cancel,
     "pause": pause,

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import ConfigOption, DbOption
-from orchestrator.cli.place import find_place
 from orchestrator.cli.sizes import in_bytes
+from orchestrator.client.place import find_place
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Where to.", show_default=False)]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace FILE if it is there, all at once.")]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from orchestrator.cli.compiled import Compiled
 from orchestrator.cli.terminal import Painter
+from orchestrator.client.compiled import Compiled
 from orchestrator.config.diagnostics import Diagnostic, render
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.plan import Plan

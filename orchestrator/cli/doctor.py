@@ -8,8 +8,8 @@ import typer
 
 from orchestrator.cli.findings import Finding, Verdict
 from orchestrator.cli.options import ConfigOption, DbOption, JsonOption
-from orchestrator.cli.place import find_place
 from orchestrator.cli.tables import Cell, print_json, print_table
+from orchestrator.client.place import find_place
 
 UNWELL = 1
 _STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}

@@ -15,7 +15,7 @@ from orchestrator.cli.findings import Finding, fail, ok, warn
 from orchestrator.cli.sizes import in_bytes
 
 if TYPE_CHECKING:
-    from orchestrator.cli.place import Place
+    from orchestrator.client.place import Place
 
 PLAUSIBLE_YEARS = range(2025, 2100)
 OBSERVED_SECONDS = 0.25

@@ -12,8 +12,8 @@ from zoneinfo import TZPATH, ZoneInfo
 from orchestrator.cli.findings import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
-    from orchestrator.cli.compiled import Compiled
-    from orchestrator.cli.place import Place
+    from orchestrator.client.compiled import Compiled
+    from orchestrator.client.place import Place
     from orchestrator.core.plan import Plan
 
 _VALIDATE = "`orchestrator validate` shows where, and how to mend it"
@@ -25,7 +25,7 @@ def check_project(place: Place) -> Iterator[Finding]:
         mend = "name it with --config, or make a project with `orchestrator init`"
         yield fail("config", f"there is no {place.config.name} in {place.config.parent.absolute()}", mend)
         return
-    from orchestrator.cli.compile import load_project
+    from orchestrator.client.compile import load_project
     from orchestrator.core.errors import OrchestratorError
 
     try:
@@ -41,7 +41,7 @@ def check_project(place: Place) -> Iterator[Finding]:
 def _config(compiled: Compiled) -> Finding:
     plan = compiled.plan
     if plan is None:
-        from orchestrator.cli.reloading import summary
+        from orchestrator.client.compiled import summary
 
         return fail("config", summary(compiled), _VALIDATE)
     warnings = [diagnostic for diagnostic in compiled.diagnostics if diagnostic.severity == "warning"]

@@ -17,7 +17,7 @@ from orchestrator.cli.times import coarse
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from orchestrator.cli.place import Place
+    from orchestrator.client.place import Place
     from orchestrator.store.instances import Instance
 
 TOO_LONG = timedelta(minutes=5)

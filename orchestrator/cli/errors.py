@@ -5,17 +5,11 @@ from __future__ import annotations
 import sys
 
 from orchestrator.cli.terminal import Painter
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import OrchestratorError, RequestError
 
 
-class CommandError(OrchestratorError):
-    """A command was asked for something that can't be; `hint` says what can."""
-
-    exit_code = 2
-
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.hint = hint
+class CommandError(RequestError):
+    """A command was asked for something that can't be."""
 
 
 def report(error: OrchestratorError) -> int:

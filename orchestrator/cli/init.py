@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.errors import CommandError
-from orchestrator.cli.place import DEFAULT_CONFIG
+from orchestrator.client.place import DEFAULT_CONFIG
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where; it is made if need be.")]
 

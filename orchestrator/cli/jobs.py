@@ -13,14 +13,14 @@ import typer
 
 from orchestrator.cli.diagnosis import require_plan
 from orchestrator.cli.fire_times import clock_change, job_fires, schedule_in_words
-from orchestrator.cli.job_names import named_job
 from orchestrator.cli.opening import opened_store
 from orchestrator.cli.options import ConfigOption, DbOption, JobArgument, JsonOption
-from orchestrator.cli.place import Place, find_place
-from orchestrator.cli.planning import Compilation
 from orchestrator.cli.run_views import state_cell
 from orchestrator.cli.tables import Cell, print_json, print_table
 from orchestrator.cli.times import exact, relative
+from orchestrator.client.job_names import named_job
+from orchestrator.client.place import Place, find_place
+from orchestrator.client.planning import Compilation
 from orchestrator.core.plan import Job, Plan
 from orchestrator.core.runs import Run
 

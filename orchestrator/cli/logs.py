@@ -11,8 +11,8 @@ import typer
 from orchestrator.cli.following import Follower, OutputPrinter, follow
 from orchestrator.cli.opening import opened_store
 from orchestrator.cli.options import ConfigOption, DbOption, JsonOption, RunArgument
-from orchestrator.cli.place import find_place
 from orchestrator.cli.tables import print_json
+from orchestrator.client.place import find_place
 from orchestrator.core.runs import LogLine
 
 FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run is finished.")]

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 from orchestrator.cli.diagnosis import require_plan
 from orchestrator.cli.following import LOOK_EVERY, Follower, OutputPrinter, exit_status
-from orchestrator.cli.job_names import usable_job
 from orchestrator.cli.opening import opened_store
 from orchestrator.cli.params import check_params
-from orchestrator.cli.place import find_place
-from orchestrator.cli.planning import Compilation
 from orchestrator.cli.signals import StopSignals, disregard
+from orchestrator.client.job_names import usable_job
+from orchestrator.client.place import find_place
+from orchestrator.client.planning import Compilation
 
 if TYPE_CHECKING:
     from orchestrator.cli.event_lines import Format

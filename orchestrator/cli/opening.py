@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.engines import lives
-from orchestrator.cli.place import Place
+from orchestrator.client.place import Place
 
 if TYPE_CHECKING:
     from orchestrator.store.store import Store

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.cli.errors import CommandError
-from orchestrator.core.catalogue import ParamCheck
-from orchestrator.core.json_values import holds_template
+from orchestrator.client.checks import FreshChecker, param_check
 from orchestrator.core.plan import Job, Plan
 
 
@@ -51,14 +50,7 @@ def check_params(plan: Plan, job: Job, params: dict[str, Any]) -> None:
 
     Raises `CommandError` with every refusal.
     """
-    from orchestrator.executors.inspector import ProcessInspector
-
-    inspector = ProcessInspector(plan.workers.import_timeout)
-    merged = {**job.params, **params}
-    deferred = tuple(name for name, value in merged.items() if holds_template(value))
-    check = ParamCheck(job=job.name, call=job.call, params=merged, deferred=deferred)
-    uses = {resource.name: resource.use for resource in plan.resources.values()}
-    found = inspector.inspect(plan.sources, [check], uses, plan.root).param_problems
+    found = FreshChecker().problems(plan, [param_check(job, params, job.name)])
     if found:
         hints = [problem.hint for problem in found if problem.hint]
         raise CommandError("\n".join(problem.message for problem in found), hints[0] if hints else None)

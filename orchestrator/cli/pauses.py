@@ -6,10 +6,10 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.job_names import named_job
 from orchestrator.cli.opening import opened_store, wake_engines
 from orchestrator.cli.options import ConfigOption, DbOption, JobArgument
-from orchestrator.cli.place import Place, find_place
+from orchestrator.client.job_names import named_job
+from orchestrator.client.place import Place, find_place
 
 if TYPE_CHECKING:
     from orchestrator.store.store import Store
@@ -50,7 +50,7 @@ def _check_name(place: Place, store: Store, job: str) -> None:
 
     if any(job == known for known, _ in store.read(queries.read_cursors)):
         return
-    from orchestrator.cli.compile import load_project
     from orchestrator.cli.diagnosis import require_plan
+    from orchestrator.client.compile import load_project
 
     named_job(require_plan(load_project(place.required_config(), inspect=False), sys.stderr), job)

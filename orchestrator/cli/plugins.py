@@ -9,12 +9,12 @@ import msgspec
 import typer
 
 from orchestrator.builtins.catalogue import builtins
-from orchestrator.cli.compile import load_project
 from orchestrator.cli.diagnosis import print_diagnostics
 from orchestrator.cli.options import ConfigOption, JsonOption
-from orchestrator.cli.place import find_place
 from orchestrator.cli.tables import print_json
 from orchestrator.cli.terminal import Painter
+from orchestrator.client.compile import load_project
+from orchestrator.client.place import find_place
 from orchestrator.core.catalogue import CallableInfo, PluginProblem
 from orchestrator.core.errors import ConfigError
 

@@ -14,7 +14,7 @@ from orchestrator.cli.engines import has_process, is_here, named
 from orchestrator.cli.errors import CommandError
 from orchestrator.cli.opening import opened_store
 from orchestrator.cli.options import ConfigOption, DbOption
-from orchestrator.cli.place import find_place
+from orchestrator.client.place import find_place
 
 if TYPE_CHECKING:
     from orchestrator.store.instances import Instance

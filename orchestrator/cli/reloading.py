@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.cli.compiled import Compiled
-from orchestrator.cli.planning import compile_again
-from orchestrator.cli.survey import Ground, Survey, changed_files, forget_bytecode, ground_of, survey
 from orchestrator.cli.watching import Watcher
+from orchestrator.client.compiled import Compiled, summary
+from orchestrator.client.planning import compile_again
+from orchestrator.client.survey import Ground, Survey, changed_files, forget_bytecode, ground_of, survey
 from orchestrator.core.errors import ConfigError, StoreError
 from orchestrator.engine.events import Emit, Event
 
@@ -172,13 +172,3 @@ class Reloader:
 
     def _say(self, name: str, level: str, **fields: str) -> None:
         self._emit(Event(name=name, at=datetime.now(UTC), level=level, fields=dict(fields)))
-
-
-def summary(compiled: Compiled) -> str:
-    """Why a configuration can't be used, in one line: its first mistake with its place, and how many more there are."""
-    errors = [diagnostic for diagnostic in compiled.diagnostics if diagnostic.severity == "error"]
-    if not errors:
-        return compiled.failure or "it can't be used"
-    first = errors[0]
-    more = f" (and {len(errors) - 1} more: `orchestrator validate` shows all)" if len(errors) > 1 else ""
-    return f"{first.file}:{first.line}:{first.column}: {first.message}{more}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from orchestrator.cli.place import CONFIG_VARIABLE, DATABASE_VARIABLE
+from orchestrator.client.place import CONFIG_VARIABLE, DATABASE_VARIABLE
 
 NO_WATCH = "--no-watch"
 LOG_FORMATS = ("text", "json")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli.opening import opened_store, wake_engines
 from orchestrator.cli.options import ConfigOption, DbOption, RunArgument
-from orchestrator.cli.place import find_place
+from orchestrator.client.place import find_place
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.runs import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.cli.place import Place
+    from orchestrator.client.place import Place
     from orchestrator.store.creation import NewRun
 
 NO_ENGINE = "no engine is running, so it waits until `orchestrator run` starts"
@@ -53,7 +53,7 @@ def cancel(run: RunArgument, config: ConfigOption = None, db: DbOption = None) -
 def _followers(place: Place, now: datetime) -> Callable[[str], Sequence[NewRun]]:
     """What the end of a run fires, by the configuration as it is. One that can't be read must not keep a run from being
     cancelled: then nothing follows, and that is told."""
-    from orchestrator.cli.compile import load_project
+    from orchestrator.client.compile import load_project
     from orchestrator.engine.newruns import Followers
 
     try:

@@ -9,10 +9,10 @@ import typer
 
 from orchestrator.cli.opening import opened_store
 from orchestrator.cli.options import ConfigOption, DbOption, JsonOption
-from orchestrator.cli.place import find_place
 from orchestrator.cli.run_views import first_line, state_cell, took, when
 from orchestrator.cli.tables import Cell, print_json, print_table
 from orchestrator.cli.times import parse_when
+from orchestrator.client.place import find_place
 from orchestrator.core.runs import Run, RunState
 
 JobsOption = Annotated[

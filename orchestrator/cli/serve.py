@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.place import Place, find_place
-from orchestrator.cli.planning import Compilation
 from orchestrator.cli.signals import EarlySignals, StoppedEarly
+from orchestrator.client.place import Place, find_place
+from orchestrator.client.planning import Compilation
 from orchestrator.core.errors import ShortageError
 from orchestrator.core.shortage import lacks_files, limit_in_words
 
 if TYPE_CHECKING:
-    from orchestrator.cli.compiled import Compiled
+    from orchestrator.client.compiled import Compiled
     from orchestrator.store.store import Store
 
 FILES_NEEDED = 56

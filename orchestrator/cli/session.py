@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Self
 from zoneinfo import ZoneInfo
 
 from orchestrator.cli.banner import banner
-from orchestrator.cli.compiled import Compiled
 from orchestrator.cli.diagnosis import diagnostics_text
 from orchestrator.cli.event_lines import formatter
 from orchestrator.cli.event_printer import EventPrinter
 from orchestrator.cli.reloading import Reloader
 from orchestrator.cli.signals import StopSignals, disregard, on_signal
 from orchestrator.cli.supervisor import Supervisor
+from orchestrator.client.compiled import Compiled
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.plan import Plan
 from orchestrator.engine.engine import Engine

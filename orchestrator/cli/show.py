@@ -12,11 +12,11 @@ import msgspec
 from orchestrator.cli.log_lines import LogLines
 from orchestrator.cli.opening import opened_store
 from orchestrator.cli.options import ConfigOption, DbOption, JsonOption, RunArgument
-from orchestrator.cli.place import find_place
 from orchestrator.cli.run_views import first_line, progress_text, state_text, took
 from orchestrator.cli.tables import Cell, print_fields, print_json, print_table
 from orchestrator.cli.terminal import Painter
 from orchestrator.cli.times import exact, lasting
+from orchestrator.client.place import find_place
 from orchestrator.core.runs import Attempt, LogLine, Outcome, Run
 
 if TYPE_CHECKING:

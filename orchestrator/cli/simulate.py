@@ -14,12 +14,12 @@ import typer
 from orchestrator.cli.diagnosis import require_plan
 from orchestrator.cli.errors import CommandError
 from orchestrator.cli.fire_times import clock_change
-from orchestrator.cli.job_names import named_job
 from orchestrator.cli.options import ConfigOption, JsonOption
-from orchestrator.cli.place import find_place
-from orchestrator.cli.planning import Compilation
 from orchestrator.cli.tables import print_json, print_table
 from orchestrator.cli.times import coarse, exact
+from orchestrator.client.job_names import named_job
+from orchestrator.client.place import find_place
+from orchestrator.client.planning import Compilation
 from orchestrator.core.errors import UnitError
 from orchestrator.core.units import parse_duration
 

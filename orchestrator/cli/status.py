@@ -13,10 +13,10 @@ from orchestrator.cli.engines import is_well, named
 from orchestrator.cli.fire_times import job_fires
 from orchestrator.cli.opening import opened_store
 from orchestrator.cli.options import ConfigOption, DbOption, JsonOption
-from orchestrator.cli.place import Place, find_place
 from orchestrator.cli.run_views import ending, first_line
 from orchestrator.cli.tables import Cell, print_fields, print_json, print_table
 from orchestrator.cli.times import coarse, exact, relative
+from orchestrator.client.place import Place, find_place
 from orchestrator.core.errors import UnitError
 from orchestrator.core.runs import Run, RunState
 from orchestrator.core.units import parse_duration
@@ -147,7 +147,7 @@ def _next_fire(place: Place, found: Findings) -> NextFire | None:
     """The next fire, by jobs.yaml as it is now; none if that can't be read: `orchestrator validate` says why."""
     if not place.config.is_file():
         return None
-    from orchestrator.cli.compile import load_project
+    from orchestrator.client.compile import load_project
 
     plan = load_project(place.config, inspect=False).plan
     return None if plan is None else _first(plan, found)

@@ -7,12 +7,12 @@ import sys
 import msgspec
 import typer
 
-from orchestrator.cli.compile import load_project
-from orchestrator.cli.compiled import Compiled
 from orchestrator.cli.diagnosis import print_diagnostics
 from orchestrator.cli.options import ConfigOption, JsonOption
-from orchestrator.cli.place import find_place
 from orchestrator.cli.tables import print_json
+from orchestrator.client.compile import load_project
+from orchestrator.client.compiled import Compiled
+from orchestrator.client.place import find_place
 from orchestrator.config.diagnostics import Diagnostic
 
 INVALID = 2

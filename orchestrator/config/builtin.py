@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.core.plan import Job, Plan, Queue, Retention, Workers
-from orchestrator.core.policies import Retry
+from orchestrator.core.policies import Retry, Unique
 from orchestrator.core.units import format_duration, format_size
 
 _SIZES = {"memory_limit", "log_limit", "max_memory"}
@@ -20,6 +20,7 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Policies": Job,
     "Retry": Retry,
     "Retention": Retention,
+    "Unique": Unique,
     "Workers": Workers,
     "Queue": Queue,
     "File": Plan,

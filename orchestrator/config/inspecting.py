@@ -15,6 +15,7 @@ from orchestrator.config.source import Block, Place, Source, at
 from orchestrator.core.catalogue import CallableInfo, Inspection, Inspector, ParamCheck, ParamProblem, PluginProblem
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.json_values import holds_template
+from orchestrator.core.keys import KeyPath
 from orchestrator.core.plan import Job, PluginSources, Resource
 from orchestrator.core.policies import Isolation
 from orchestrator.plugins.isolation import check_isolation
@@ -100,6 +101,7 @@ class Verdicts:
                 self._report.error("bad-batch", message, entry.at("batch"), hint)
             for warning in info.warnings:
                 self._report.warning("odd-callable", warning, entry.at("call"))
+            self._check_key(job, entry, info)
         if reason is not None:
             self._soft_error("plugin-needed", f"job `{job.name}` can't run: {reason}", entry.at("call"))
         return self._isolation(job, entry, info), reason
@@ -130,6 +132,19 @@ class Verdicts:
             place = entry.at("params", *problem.path)
         message = problem.message if job.call in problem.message else f"`{job.call}`: {problem.message}"
         self._report.error(code, message, place, problem.hint)
+
+    def _check_key(self, job: Job, entry: Entry[Any], info: CallableInfo) -> None:
+        """A key made of a parameter that isn't there would never be anybody's duplicate. Only the job's own: one of
+        `defaults` may well be meant for other jobs."""
+        if job.unique is None or job.unique.by is None or info.extra or "unique" not in entry.value:
+            return
+        known = [parameter.name for parameter in info.parameters]
+        for path in job.unique.by:
+            if isinstance(path, KeyPath) and path.names[0] not in known:
+                message = f"`{job.call}` has no parameter `{path.names[0]}`"
+                close = close_to(path.names[0], known)
+                hint = f"did you mean `{close}`?" if close else f"it has: {', '.join(known) or 'none'}"
+                self._report.error("unknown-param", message, entry.at("unique", "by"), hint)
 
     def _missing_callable(self, job: Job, entry: Entry[Any]) -> str | None:
         """Why a callable that the worker didn't find is the plugins' fault; none if it is the job's."""

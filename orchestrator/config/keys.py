@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.config.model_file import FileShape, FragmentShape, ResourceShape, SecretShape, WorkersShape
 from orchestrator.config.model_job import AfterShape, JobShape, TriggerShape
-from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, Shape
+from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, Shape, UniqueShape
 from orchestrator.config.model_queue import PerKeyShape, QueueShape
 
 _HABITS = {
@@ -23,12 +23,14 @@ _HABITS = {
     "factory": "use", "environment": "vars", "variables": "vars", "includes": "include", "imports": "include",
     "tasks": "jobs", "default": "defaults", "limiter": "rate_limit", "rate": "rate_limit", "throttle": "rate_limit",
     "group": "per_key", "groups": "per_key", "partition": "per_key", "expires": "expires_in", "ttl": "expires_in",
-    "expiry": "expires_in", "expiration": "expires_in", "lifo": "order", "fifo": "order",
+    "expiry": "expires_in", "expiration": "expires_in", "lifo": "order", "fifo": "order", "deduplication": "unique",
+    "dedupe": "unique", "debounce": "unique", "singleton": "unique", "window": "for", "period": "for",
 }  # fmt: skip
 """What other tools call our keys."""
 _HOMES: tuple[tuple[type[Shape], str], ...] = (
     (RetryShape, "`retry`"),
     (RetentionShape, "`retention`"),
+    (UniqueShape, "`unique`"),
     (WorkersShape, "`workers` at the top of the file"),
     (JobShape, "a job under `jobs`"),
     (QueueShape, "an entry of `queues`"),

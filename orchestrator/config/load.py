@@ -129,7 +129,7 @@ class _Loading:
     def _settings(self) -> FileShape | None:
         early = {"include": self.include, "plugins": self.plugins}
         data = {
-            key: early[key] if key in early else self.rendering.value(value, self.main, (key,), Use.SETTING)
+            key: early[key] if key in early else self.rendering.value(value, self.main, (key,), _use(key))
             for key, value in settings(self.main).items()
         }
         return check(FileShape, data, self.main, (), self.report)
@@ -149,6 +149,10 @@ class _Loading:
         if shape is None:
             return Workers()
         return Workers(**{name: getattr(shape, name) for name in shape.model_fields_set})
+
+
+def _use(key: str) -> Use:
+    return Use.KEY if key == "defaults" else Use.SETTING
 
 
 def _failed_at_import(problem: PluginProblem) -> bool:

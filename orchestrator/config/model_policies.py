@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from orchestrator.config.fields import Duration, Limit, Name, Size, Span, Texts
-from orchestrator.core.policies import Backoff, CatchUp, Isolation, Jitter, Overlap
+from orchestrator.config.fields import Duration, Limit, Name, Size, Span, Texts, wrong
+from orchestrator.config.unique_by import UniqueBy
+from orchestrator.core.policies import Backoff, CatchUp, Isolation, Jitter, OnConflict, Overlap
 
 
 class Shape(BaseModel):
@@ -47,6 +48,42 @@ class RetentionShape(Shape):
     age: Span = key("Runs that ended longer ago are deleted.")
     failed_age: Span = key("Failed runs wait for a person: they are deleted after this.")
     count: int = key("At most so many of the newest runs are kept, however young.", ge=1)
+
+
+class UniqueShape(Shape):
+    """When a run is a duplicate of another."""
+
+    by: UniqueBy = key(
+        "What duplicates have in common: parameters, like `[user_id]`, or a text like "
+        "`{{ params.tenant }}-{{ params.user_id }}`. Without it, all parameters together. A run that lacks one of them "
+        "is no duplicate of any."
+    )
+    window: Span = key(
+        "A run is a duplicate for so long after the first was created, whether that is finished or not. Without it, "
+        "while the first is unfinished.",
+        alias="for",
+    )
+    on_conflict: OnConflict = key(
+        "What becomes of a duplicate: it is not created (`ignore`); it takes the place of the one that still waits "
+        "(`replace`); or it is not created and the time of `for` starts again (`extend`).",
+        strict=False,
+    )
+
+    @model_validator(mode="after")
+    def _something_to_extend(self) -> UniqueShape:
+        if self.on_conflict is OnConflict.EXTEND and "window" not in self.model_fields_set:
+            raise wrong("nothing-to-extend", "`on_conflict: extend` needs a time to extend", "add `for: 10m`")
+        return self
+
+
+def _unique(value: Any) -> Any:
+    """`false` is kept as None: it only says that `defaults` don't count."""
+    if value is None:
+        raise wrong("no-value", "it has no value", "write true, or a mapping like {by: [user_id]}")
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
+_UniqueInput = UniqueShape | bool
 
 
 def _retry(value: Any) -> Any:
@@ -90,6 +127,10 @@ class Policies(Shape):
         "What becomes of a fire time that arrives while an earlier run of the job is not finished: `skip` it, `queue` "
         "a run behind it, `replace` the earlier run, or `allow` both at once.",
         strict=False,
+    )
+    unique: Annotated[UniqueShape | None, BeforeValidator(_unique, json_schema_input_type=_UniqueInput)] = key(
+        "No two runs for the same thing: `true`, or a mapping that says what that means; `false` for a job that is to "
+        "differ from `defaults`."
     )
     catch_up: CatchUp = key(
         "What becomes of fire times that passed while nothing was running: `skip` them, run the `last` one, or `all`.",

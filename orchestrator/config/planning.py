@@ -71,7 +71,7 @@ class Planner:
         merge = Merge(self.defaults, self._main, self._report)
         made = {}
         for name, entry in self._sections.jobs.items():
-            shape = self._shape(JobShape, entry, {"params": Use.PARAMS})
+            shape = self._shape(JobShape, entry, {"params": Use.PARAMS, "unique": Use.KEY})
             if shape is not None:
                 made[name] = self._job(entry.holding(shape), relations, schedules, merge)
         relations.check_circles({name: job.after for name, job in made.items()})

@@ -14,10 +14,10 @@ from orchestrator.config.report import Report
 from orchestrator.config.sections import Entry
 from orchestrator.config.source import Place, Source
 from orchestrator.core.plan import DEFAULT_TIMEOUT, Retention
-from orchestrator.core.policies import Overlap, Retry
+from orchestrator.core.policies import Overlap, Retry, Unique
 from orchestrator.core.units import format_duration
 
-_KEY_WISE = {"retry", "retention"}
+_KEY_WISE = {"retry", "retention", "unique"}
 _MERGED = tuple(name for name in Policies.model_fields if name not in _KEY_WISE)
 
 
@@ -41,9 +41,18 @@ class Merge:
             merged["concurrency"] = 1
         merged["retry"] = self._retry(job)
         merged["retention"] = Retention(**{**self._base_retention, **_keys_of(job.value, "retention")})
+        merged["unique"] = self._unique(job)
         self._compare_times(job, merged)
         self._compare_ends(job, merged)
         return merged
+
+    def _unique(self, job: Entry[JobShape]) -> Unique | None:
+        """The job's own, else the defaults': not mixed key by key, since a window means nothing without its `by`."""
+        owner = job.value if "unique" in job.value.model_fields_set else self._defaults
+        shape = owner.unique if "unique" in owner.model_fields_set else None
+        if shape is None:
+            return None
+        return Unique(**{name: getattr(shape, name) for name in shape.model_fields_set})
 
     def _retry(self, job: Entry[JobShape]) -> Retry:
         keys = {**self._base_retry, **_keys_of(job.value, "retry")}

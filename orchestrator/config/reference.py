@@ -44,6 +44,7 @@ _ORDER = (
     ("Policies", "Policies", "What `defaults` sets for every job, and a job for itself."),
     ("Retry", "retry", ""),
     ("Retention", "retention", ""),
+    ("Unique", "unique", ""),
     ("Trigger", "triggers", ""),
     ("After", "after", ""),
     ("Batch", "batch", ""),

@@ -34,7 +34,7 @@ _WHY_NOT = {
     "run": "`run` is known only in a job's `params`, which are rendered for each attempt",
     "job": "`job` is known only in a job's `params`, which are rendered for each attempt",
     "vars": "variables are not known here; `env` is",
-    "params": "a run's parameters can be used in `by` and `rate_limit_by` of a queue only",
+    "params": "a run's parameters can be used in `unique`, and in `by` and `rate_limit_by` of a queue, only",
     "steps": "`steps` is not known here",
 }
 

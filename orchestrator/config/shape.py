@@ -11,7 +11,7 @@ from orchestrator.config.fields import shown
 from orchestrator.config.keys import close_to, hint_for
 from orchestrator.config.model_file import WorkersShape
 from orchestrator.config.model_job import AfterShape, JobShape, TriggerShape
-from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, Shape
+from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, Shape, UniqueShape
 from orchestrator.config.model_queue import PerKeyShape
 from orchestrator.config.report import Report
 from orchestrator.config.source import BROKEN, Path_, Source
@@ -26,6 +26,7 @@ _WANTED = {
 _INNER: dict[str, type[Shape]] = {
     "retry": RetryShape,
     "retention": RetentionShape,
+    "unique": UniqueShape,
     "after": AfterShape,
     "triggers": TriggerShape,
     "defaults": Policies,

@@ -15,6 +15,18 @@ class ConfigError(OrchestratorError):
     exit_code = 2
 
 
+class RequestError(OrchestratorError):
+    """What was asked for can't be; `hint` says what can."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # for tracebacks; the command line prints it in its own way
+
+
 class UnitError(OrchestratorError, ValueError):
     """A duration or size that can't be read."""
 

@@ -39,6 +39,11 @@ def make_key(template: KeyTemplate, params: Mapping[str, Any] | None) -> str | N
     return shortened("".join(parts))
 
 
+def key_of_all(params: Mapping[str, Any] | None) -> str:
+    """The key that runs with the same parameters share."""
+    return shortened(msgspec.json.encode(params or {}, order="sorted").decode())
+
+
 def shortened(key: str) -> str:
     """The key, or one of bearable length that nothing else has."""
     if len(key) <= LONGEST:

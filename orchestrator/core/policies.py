@@ -93,6 +93,10 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     on_conflict: OnConflict = OnConflict.IGNORE
 
 
+KEY_UNIQUE = Unique(window=timedelta(days=1))
+"""For a run that somebody gives a key of its own, where the job has no policy: asked again within a day, it exists."""
+
+
 class Batching(msgspec.Struct, frozen=True, kw_only=True):
     """How runs of a job are gathered into one call: when `size` of them are due, or the first has waited for `wait`."""
 

@@ -31,6 +31,7 @@ from orchestrator.store import instances, queries
 from orchestrator.store.alignment import align_isolation, give_keys, without_key
 from orchestrator.store.claims import expire
 from orchestrator.store.creation import NewRun
+from orchestrator.store.plans import keep_plan
 from orchestrator.store.store import Store
 
 LEASE = timedelta(seconds=15)
@@ -113,6 +114,7 @@ class Engine:
         if self._plan is not plan:
             return  # it is stopping
         await self._align(plan)
+        await self._store.submit(keep_plan, plan, self._clock.now())
         await self._store.submit(instances.note_config, self._dispatcher.owner, self._clock.now(), None)
         _spare_the_collector()
         self._say("config.applied", jobs=len(plan.jobs), path=plan.path)
@@ -175,6 +177,7 @@ class Engine:
             self._scheduler.paused = frozenset(await self._store.read_soon(queries.paused_jobs))
             await self._recovery.sweep(self._dispatcher.owner)
             await self._align(self._plan)
+            await self._store.submit(keep_plan, self._plan, self._clock.now())
             await self._scheduler.start()
         self._executing = True
         await self._executor.start(self._plan, self._recorder.take)

@@ -11,9 +11,9 @@ import msgspec
 
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.json_values import DEEPEST, holds_template, is_too_deep
-from orchestrator.core.keys import NO_KEY, make_key
+from orchestrator.core.keys import NO_KEY, key_of_all, make_key, shortened
 from orchestrator.core.plan import TEMPLATE_KEY, Job, Plan
-from orchestrator.core.policies import Overlap
+from orchestrator.core.policies import KEY_UNIQUE, Overlap
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.core.triggers import On
 from orchestrator.store.creation import NewRun
@@ -25,6 +25,19 @@ class ParamsError(OrchestratorError):
     exit_code = 2
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What whoever asks for a run may want otherwise than its job says."""
+
+    due_at: datetime | None = None
+    priority: int | None = None
+    expires_in: timedelta | None = None
+    key: str | None = None
+    """What a duplicate is told by, instead of the job's `unique.by`."""
+
+
+AS_DECLARED = Asked()
+
+
 def new_run(
     job: Job,
     cause: Cause,
@@ -34,15 +47,18 @@ def new_run(
     delay: timedelta = timedelta(0),
     params: dict[str, Any] | None = None,
     skip_reason: str | None = None,
+    asked: Asked = AS_DECLARED,
 ) -> NewRun:
-    """A run of `job`, due at its fire time (or now) plus `delay`. Given `params` replace the job's own, key by key.
+    """A run of `job`, due when `asked`, else at its fire time or now, plus `delay`. Given `params` replace the job's
+    own, key by key.
 
     Raises `ParamsError` for `params` that can't be sent to a worker, or that would be a template there.
     """
     if params:
         _check(params)
-    due_at = (fire_time or now) + delay
+    due_at = (asked.due_at or fire_time or now) + delay
     merged = {**job.params, **params} if params else job.params
+    expires_in = job.expires_in if asked.expires_in is None else asked.expires_in
     return NewRun(
         job=job.name,
         cause=cause,
@@ -50,7 +66,7 @@ def new_run(
         due_at=due_at,
         queue=job.queue,
         isolation=job.isolation,
-        priority=job.priority,
+        priority=job.priority if asked.priority is None else asked.priority,
         fire_time=fire_time,
         params=merged or None,
         deadline_at=None if job.deadline is None else max(due_at, now) + job.deadline,
@@ -61,8 +77,23 @@ def new_run(
         order=job.order,
         aging=job.aging,
         group_key=None if job.group_by is None else key_of(job, merged),
-        expires_at=None if job.expires_in is None else max(due_at, now) + job.expires_in,
+        expires_at=None if expires_in is None else max(due_at, now) + expires_in,
+        **_uniqueness(job, merged, asked.key, now),
     )
+
+
+def _uniqueness(job: Job, params: dict[str, Any], key: str | None, now: datetime) -> dict[str, Any]:
+    """What another run would be its duplicate by, and for how long."""
+    policy = job.unique or (KEY_UNIQUE if key is not None else None)
+    if policy is None:
+        return {}
+    if key is None:
+        key = key_of_all(params) if policy.by is None else make_key(policy.by, params)
+    return {
+        "unique_key": None if key is None else shortened(key),
+        "unique_until": None if policy.window is None else now + policy.window,
+        "on_conflict": policy.on_conflict,
+    }
 
 
 def key_of(job: Job | None, params: dict[str, Any] | None) -> str:

@@ -32,7 +32,9 @@ async def run_once(
     `run.created` is emitted with the id before anything starts. Should another engine on the same store take one of
     the retries, this waits for it all the same. Cancelling the call interrupts the run and gives it back to the queue.
     """
-    new = new_run(plan.jobs[job_name], Cause.MANUAL, clock.now(), delay=HEAD_START, params=params)
+    # Whoever asks for it here waits for it here: it is executed even if it is a duplicate of another.
+    job = msgspec.structs.replace(plan.jobs[job_name], unique=None)
+    new = new_run(job, Cause.MANUAL, clock.now(), delay=HEAD_START, params=params)
     run_id = store.write(create_runs, [new])[0].id
     assert run_id is not None  # noqa: S101 - only fires and followers can have been created by others
     emit(Event(name="run.created", at=clock.now(), fields={"job": job_name, "run_id": run_id}))

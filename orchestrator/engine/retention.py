@@ -81,4 +81,5 @@ class Pruner:
             before=now - retention.age,
             failed_before=now - retention.failed_age,
             served_after=now - KEEP_FIRES,
+            now=now,
         )

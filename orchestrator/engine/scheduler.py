@@ -20,7 +20,7 @@ from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.misfires import Missed, look_back, serve_missed
 from orchestrator.engine.newruns import new_run, random_delay
 from orchestrator.store import queries
-from orchestrator.store.creation import OVERLAP_REASON, Created, CursorMove, NewRun, create_runs
+from orchestrator.store.creation import Created, CursorMove, NewRun, create_runs
 from orchestrator.store.cursors import sync_cursors
 from orchestrator.store.grabs import Grab
 from orchestrator.store.store import Store
@@ -279,7 +279,7 @@ class Scheduler:
                     "job": made.job,
                     "run_id": made.id,
                     "fire_time": run.fire_time,
-                    "reason": run.skip_reason or OVERLAP_REASON,
+                    "reason": made.reason,
                 }
                 self._emit(Event(name="run.skipped", at=run.created_at, level="warning", fields=fields))
 

@@ -11,13 +11,14 @@ import msgspec
 from sqlalchemy import Connection, Dialect, and_, bindparam, select, update
 
 from orchestrator.core.plan import DEFAULT_AGING, DEFAULT_QUEUE
-from orchestrator.core.policies import Isolation, Order, Overlap
+from orchestrator.core.policies import Isolation, OnConflict, Order, Overlap
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.store.bulk import MICROSECOND, insert_rows, json_text, micros
 from orchestrator.store.chunks import chunked
 from orchestrator.store.grabs import Grab, Openings
 from orchestrator.store.states import CANCELLED, is_active, is_running
 from orchestrator.store.tables import counters, cursors, runs
+from orchestrator.store.uniqueness import Uniqueness, duplicate_reason, replaced_reason
 from orchestrator.store.upserts import insert_into
 
 OVERLAP_REASON = "an earlier run of the job was not finished (overlap: skip)"
@@ -45,6 +46,8 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     group_key: str | None = None
     unique_key: str | None = None
     unique_until: datetime | None = None
+    """None: it holds its key while it is unfinished."""
+    on_conflict: OnConflict = OnConflict.IGNORE
     expires_at: datetime | None = None
     flow_id: int | None = None
     step: str | None = None
@@ -74,13 +77,16 @@ class CursorMove(msgspec.Struct, frozen=True, kw_only=True):
 class Created(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a `NewRun`, in the order given. `id` is None where another engine had created the same fire.
 
-    `owner` is set on what was created running.
+    `owner` is set on what was created running. `duplicate`: nothing was created, and `id` and `state` are those of the
+    run that has the same key.
     """
 
     id: int | None
     job: str
     state: RunState
     owner: int | None = None
+    reason: str | None = None
+    duplicate: bool = False
 
 
 def create_runs(
@@ -88,6 +94,8 @@ def create_runs(
 ) -> list[Created]:
     """Create runs and move cursors. The same fire time of a job, or the same parent, never gives a second run.
 
+    A run whose `unique_key` is taken gives way, or is given way to: one that somebody asked for leaves no row then, a
+    fire leaves one that says so.
     With a `grab`, runs that may start at once are created running, as their first attempt by the grab's owner.
     """
     # This locks the counter first of all: from here on creators go one after the other, in every database.
@@ -97,24 +105,23 @@ def create_runs(
     # Where some may start at once, the urgent ones are asked first; ids keep the order in which the runs were given.
     for draft in sorted(drafts, key=lambda one: one.run.rank) if grab is not None else drafts:
         batch.decide(draft)
-    insert_rows(connection, runs, _COLUMNS, [_row(draft) for draft in drafts if not draft.known])
+    batch.write(drafts)
     if moves:
         values = [(move.job, move.trigger, micros(move.fire_time)) for move in moves]
         connection.exec_driver_sql(_move_cursor(connection.dialect), values)
-    return [
-        Created(id=None if one.known else one.id, job=one.run.job, state=one.state, owner=one.owner) for one in drafts
-    ]
+    return [_created(draft) for draft in drafts]
 
 
 class _Draft:
-    """A run on its way into the table. `known`: it is there already, and this is not it."""
+    """A run on its way into the table. `known`: it is there already, maybe as `holder`, and this is not it."""
 
-    __slots__ = ("id", "known", "owner", "reason", "run", "state")
+    __slots__ = ("holder", "id", "known", "owner", "reason", "run", "state")
 
     def __init__(self, run_id: int, run: NewRun) -> None:
         self.id = run_id
         self.run = run
         self.known = False
+        self.holder: int | None = None
         self.state = RunState.SKIPPED
         self.reason: str | None = None
         self.owner: int | None = None
@@ -133,11 +140,23 @@ class _Batch:
         lanes = {(run.queue, run.isolation) for run in new}
         self._openings = Openings(connection, grab, lanes) if grab is not None else None
         self._replaceable: dict[str, _Draft] = {}
+        keyed = any(run.unique_key is not None for run in new)
+        self._unique = Uniqueness(connection, new) if keyed else None
+        self._drafts: dict[int, _Draft] = {}
         self._cleared: set[str] = set()
+
+    def write(self, drafts: Iterable[_Draft]) -> None:
+        """Insert what is to be created, and change what gives way to it."""
+        extended = self._unique.write() if self._unique is not None else {}
+        for run_id, until in extended.items():
+            draft = self._drafts[run_id]
+            draft.run = msgspec.structs.replace(draft.run, unique_until=until)
+        insert_rows(self._connection, runs, _COLUMNS, [_row(draft) for draft in drafts if not draft.known])
 
     def decide(self, draft: _Draft) -> None:
         """Give a draft the state in which it is created."""
         run = draft.run
+        self._drafts[draft.id] = draft
         fire, parent = (run.job, run.fire_time), (run.job, run.parent_id)
         draft.known = fire in self._known or parent in self._known
         if draft.known:
@@ -145,6 +164,8 @@ class _Batch:
         self._known |= {key for key in (fire, parent) if key[1] is not None}
         if (reason := why_skipped(run, self._busy)) is not None:
             draft.become(RunState.SKIPPED, reason)
+            return
+        if self._unique is not None and not self._is_first(draft, self._unique):
             return
         if run.overlap is Overlap.REPLACE:
             self._replace(draft)
@@ -163,15 +184,44 @@ class _Batch:
     def _may_start(self, run: NewRun) -> bool:
         return not run.gathered and run.job not in self._busy
 
+    def _is_first(self, draft: _Draft, unique: Uniqueness) -> bool:
+        """Whether a draft has its key for itself; it has once those that stood in its way are cancelled."""
+        holder = unique.holder(draft.run)
+        if holder is not None:
+            if draft.run.cause is Cause.MANUAL:
+                draft.known, draft.holder = True, holder.id
+                draft.become(self._drafts[holder.id].state if holder.is_new else holder.state)
+            else:
+                draft.become(RunState.SKIPPED, duplicate_reason(holder.id))
+            return False
+        for run_id in unique.take(draft.run, draft.id):
+            self._drafts[run_id].become(RunState.CANCELLED, replaced_reason(draft.id))
+        return True
+
     def _replace(self, draft: _Draft) -> None:
         """Cancel what the job has in the table, and what this batch has made for it so far."""
         job = draft.run.job
         if job in self._busy and job not in self._cleared:
             self._cleared.add(job)
             _cancel_unfinished(self._connection, job, draft.run.created_at)
+            if self._unique is not None:
+                self._unique.look_again(job)
         if (earlier := self._replaceable.get(job)) is not None:
             earlier.become(RunState.CANCELLED, REPLACED_REASON)
+            if self._unique is not None:
+                self._unique.release(earlier.run, earlier.id)
         self._replaceable[job] = draft
+
+
+def _created(draft: _Draft) -> Created:
+    return Created(
+        id=draft.holder if draft.known else draft.id,
+        job=draft.run.job,
+        state=draft.state,
+        owner=draft.owner,
+        reason=draft.reason,
+        duplicate=draft.holder is not None,
+    )
 
 
 def why_skipped(run: NewRun, busy: Container[str]) -> str | None:

@@ -35,7 +35,9 @@ def sqlite_url(path: Path) -> str:
 class Database:
     """Engines on one state database. SQLite writers take the write lock when they begin, so they never deadlock."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, keep: bool = False) -> None:
+        """With `keep`, connections are kept for the next transaction. Without, nothing is open in between."""
+        self._keep = keep
         self.url = make_url(url)
         if not self.url.drivername.startswith("sqlite"):
             raise StoreError(f"{self.url.drivername!r} databases are not supported; use sqlite:///path/to/file.db")
@@ -66,8 +68,14 @@ class Database:
         self.reading.dispose()
         self.writing.dispose()
 
+    def disown(self) -> None:
+        """After a fork: the connections are the parent's, and are neither used nor closed here."""
+        self.reading.dispose(close=False)
+        self.writing.dispose(close=False)
+
     def _engine(self, begin: str) -> Engine:
-        engine = create_engine(self.url, poolclass=NullPool, connect_args={"check_same_thread": False})
+        pool: dict[str, Any] = {"pool_size": 2, "max_overflow": -1} if self._keep else {"poolclass": NullPool}
+        engine = create_engine(self.url, connect_args={"check_same_thread": False}, **pool)
         event.listen(engine, "connect", _configure)
 
         @event.listens_for(engine, "begin")

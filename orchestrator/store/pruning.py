@@ -24,6 +24,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     failed_before: datetime
     served_after: datetime
     """Later fire times keep their rows: those tell an engine that fell behind that they were served."""
+    now: datetime
+    """Who holds a key for longer than this is kept: it is what makes another run a duplicate."""
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +42,7 @@ def prune(connection: Connection, job: str, rule: Rule, after_id: int, limit: in
     """
     boundary = _boundary(connection, job, rule.count)
     statement = (
-        select(runs.c.id, runs.c.state, runs.c.finished_at, runs.c.fire_time)
+        select(runs.c.id, runs.c.state, runs.c.finished_at, runs.c.fire_time, runs.c.unique_until)
         .where(runs.c.job == job, runs.c.id > after_id)
         .order_by(runs.c.id)
         .limit(limit)
@@ -85,6 +87,7 @@ class _Seen(NamedTuple):
     state: str
     finished_at: datetime | None
     fire_time: datetime | None
+    unique_until: datetime | None
 
 
 def _is_forgotten(row: _Seen, rule: Rule, boundary: int) -> bool:
@@ -92,6 +95,8 @@ def _is_forgotten(row: _Seen, rule: Rule, boundary: int) -> bool:
         return False
     limit = rule.failed_before if row.state == RunState.FAILED.value else rule.before
     if row.fire_time is not None and row.fire_time > rule.served_after:
+        return False
+    if row.unique_until is not None and row.unique_until > rule.now:
         return False
     return row.id <= boundary or row.finished_at < limit
 

@@ -19,6 +19,7 @@ QUEUED = literal(RunState.QUEUED)
 RUNNING = literal(RunState.RUNNING)
 CANCELLED = literal(RunState.CANCELLED)
 FAILED = literal(RunState.FAILED)
+SKIPPED = literal(RunState.SKIPPED)
 
 is_scheduled = runs.c.state == SCHEDULED
 is_queued = runs.c.state == QUEUED

@@ -21,8 +21,9 @@ T = TypeVar("T")
 class Store:
     """An open state database. The functions of this room (`creation`, `claims`, `queries`, …) are handed to it."""
 
-    def __init__(self, url: str, *, create: bool = True) -> None:
-        self._database = Database(url)
+    def __init__(self, url: str, *, create: bool = True, keep: bool = False) -> None:
+        """`keep` holds connections open between transactions: for who has many, and few at a time."""
+        self._database = Database(url, keep=keep)
         self._database.open(create=create)
         self._writer: Writer | None = None
 

@@ -13,11 +13,13 @@ from sqlalchemy import (
     Dialect,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
     TypeDecorator,
     and_,
+    or_,
 )
 
 from orchestrator.core.runs import ACTIVE, RunState
@@ -94,6 +96,8 @@ runs = Table(
 )
 
 _state = runs.c.state
+may_hold_key = or_(runs.c.finished_at.is_(None), runs.c.unique_until.is_not(None))
+"""The condition of `runs_unique`: a statement that has it word for word is served, however long the history is."""
 
 
 def _partial(name: str, *columns: Any, where: Any, unique: bool = False) -> Index:
@@ -127,7 +131,13 @@ _partial("runs_deadline", runs.c.deadline_at, where=and_(runs.c.deadline_at.is_n
 _partial("runs_fire", runs.c.job, runs.c.fire_time, where=runs.c.fire_time.is_not(None), unique=True)
 _partial("runs_parent", runs.c.job, runs.c.parent_id, where=runs.c.parent_id.is_not(None), unique=True)
 _partial("runs_expiring", runs.c.expires_at, where=and_(runs.c.expires_at.is_not(None), runs.c.finished_at.is_(None)))
-_partial("runs_unique", runs.c.job, runs.c.unique_key, where=runs.c.unique_key.is_not(None))
+_partial(
+    "runs_unique",
+    runs.c.job,
+    runs.c.unique_key,
+    runs.c.unique_until,
+    where=and_(runs.c.unique_key.is_not(None), may_hold_key),
+)
 _partial("runs_flow", runs.c.flow_id, runs.c.step, runs.c.item_index, where=runs.c.flow_id.is_not(None))
 _partial("runs_failed", runs.c.job, where=_state == RunState.FAILED.value)
 Index("runs_history", runs.c.job, runs.c.id)
@@ -219,6 +229,15 @@ instances = Table(
     Column("config_at", Instant, nullable=False),
     Column("config_error", Text),
     sqlite_autoincrement=True,  # an id that once owned runs is never given to another engine
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("hash", Text, nullable=False),
+    Column("stored_at", Instant, nullable=False),
+    Column("body", LargeBinary, nullable=False),
 )
 
 counters = Table(

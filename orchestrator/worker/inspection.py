@@ -91,6 +91,13 @@ class Findings:
                 for index, check in group:
                     self._check(index, check, binder)
 
+    def answer(self, checks: list[ParamCheck]) -> tuple[ParamProblem, ...]:
+        """Check some parameters, and forget them."""
+        self.check_all(checks, ())
+        found = sorted(self._param_problems, key=lambda pair: pair[0])
+        self._param_problems.clear()
+        return tuple(problem for _, problem in found)
+
     def check_resources(self, resources: dict[str, str]) -> None:
         """See whether each resource's `use` leads to something that can be called."""
         for name, use in resources.items():

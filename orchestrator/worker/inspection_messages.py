@@ -49,6 +49,7 @@ class Found(msgspec.Struct, frozen=True, tag=True):
 FromInspection = Announced | Found
 encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode
+decode_checks = msgspec.msgpack.Decoder(list[ParamCheck]).decode
 _decode: msgspec.msgpack.Decoder[FromInspection] = msgspec.msgpack.Decoder(FromInspection)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import planning
-from orchestrator.cli.compile import load_project
-from orchestrator.cli.planning import Compilation, compile_again
+from orchestrator.client import planning
+from orchestrator.client.compile import load_project
+from orchestrator.client.planning import Compilation, compile_again
 from orchestrator.core.errors import ConfigError
 from tests.project import Project
 

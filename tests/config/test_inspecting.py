@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.core.catalogue import CallableInfo, Inspection, ParamProblem, PluginProblem
+from orchestrator.core.catalogue import CallableInfo, Inspection, Parameter, ParamProblem, PluginProblem
 from orchestrator.core.errors import PluginError
 from orchestrator.core.policies import Batching, Isolation
 
@@ -222,3 +222,14 @@ def test_warnings_of_a_callable_are_at_its_call(load_text, only):
     loaded = load_text("version: 1\njobs: {a: {call: m.f}}\n", inspector=fake)
     assert loaded.ok
     assert (only(loaded).severity, only(loaded).column) == ("warning", 18)
+
+
+def test_a_key_of_a_parameter_that_the_callable_lacks_is_an_error(load_text, only):
+    parameters = (Parameter(name="user_id", annotation="int", required=True),)
+    fake = Fake(infos=[info("m.f", parameters=parameters)])
+    text = "version: 1\njobs:\n  a: {call: m.f, unique: {by: [%s]}}\n"
+    found = only(load_text(text % "usr_id", inspector=fake))
+    assert (found.code, found.line, found.hint) == ("unknown-param", 3, "did you mean `user_id`?")
+    assert load_text(text % "user_id.part", inspector=fake).ok
+    defaults = "version: 1\ndefaults: {unique: {by: [other]}}\njobs:\n  a: {call: m.f}\n"
+    assert load_text(defaults, inspector=fake).ok

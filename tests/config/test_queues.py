@@ -151,7 +151,7 @@ MISTAKES = [
     ("a key of the run", '{per_key: {by: "{{ run.id }}"}}', "undefined-name", "4:24", "`run` can't be used here", ""),
     ("a parameter in another setting", '{concurrency: "{{ params.a }}"}', "undefined-name",
      "4:23", "`params` can't be used here",
-     "a run's parameters can be used in `by` and `rate_limit_by` of a queue only"),
+     "a run's parameters can be used in `unique`, and in `by` and `rate_limit_by` of a queue, only"),
     ("two rates of a key",
      '{rate_limit: 1/s, rate_limit_by: "{{ params.a }}", per_key: {by: "{{ params.a }}", rate_limit: 1/s}}',
      "rate-twice", "4:3", "are two rates for the same thing", "leave out `rate_limit_by`"),

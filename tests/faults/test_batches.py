@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.cli.compile import load_project
+from orchestrator.client.compile import load_project
 from orchestrator.core.runs import Cause
 from orchestrator.engine.newruns import new_run
 from orchestrator.store import instances

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import event
 
-from orchestrator.core.policies import Isolation, Overlap
+from orchestrator.core.policies import Isolation, OnConflict, Overlap
 from orchestrator.store import claims, creation, endings, instances, output, queries, requests
 from orchestrator.store.output import ProgressMark, SavedValue
 
@@ -114,6 +115,14 @@ def test_overlap_looks_at_unfinished_runs_only(full: Any) -> None:
     assert indexes_of_runs(full, lambda: full.store.write(creation.create_runs, fires)) <= {
         *("runs_active", "runs_running", "INTEGER PRIMARY KEY"),
     }
+
+
+def test_who_holds_a_key_is_found_however_often_it_was_used(full: Any) -> None:
+    new = [full.new("job-1", unique_key=key, unique_until=full.at(hours=1)) for key in "abc"]
+    assert indexes_of_runs(full, lambda: full.store.write(creation.create_runs, new)) == {"runs_unique"}
+    again = [msgspec.structs.replace(run, on_conflict=OnConflict.REPLACE) for run in new]
+    used = indexes_of_runs(full, lambda: full.store.write(creation.create_runs, again))
+    assert used == {"runs_unique", "INTEGER PRIMARY KEY"}
 
 
 def test_endings_find_their_runs_by_id_and_followers_by_their_parent(full: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import func, select
 
@@ -18,7 +19,7 @@ from orchestrator.store.tables import attempts, checkpoints, logs
 
 def prune_all(ledger: Any, *, count: int = 0, before: datetime | None = None, step: int = 1000) -> int:
     before = before or ledger.at(days=-1)
-    rule = Rule(count=count, before=before, failed_before=before, served_after=ledger.at(minutes=-5))
+    rule = Rule(count=count, before=before, failed_before=before, served_after=ledger.at(minutes=-5), now=ledger.now)
     deleted, position = 0, 0
     while True:
         pruned = ledger.store.write(pruning.prune, "tidy", rule, position, step)
@@ -98,3 +99,16 @@ def test_a_fire_whose_run_is_forgotten_does_not_fire_again(ledger: Any) -> None:
     prune_all(ledger, count=0)
     (late,) = ledger.create(fire)  # by an engine that was stopped for a moment between its wake-up and its write
     assert late.id is None
+
+
+def test_what_still_holds_a_key_is_kept_whatever_the_retention(ledger: Any) -> None:
+    owner = ledger.engine()
+    (held,) = ledger.create(ledger.new(unique_key="k", unique_until=ledger.at(hours=2)))
+    ledger.end(ledger.take(owner), owner)
+    ledger.queued()
+    ledger.later(hours=1)
+    rule = Rule(count=1, before=ledger.now, failed_before=ledger.now, served_after=ledger.now, now=ledger.now)
+    assert ledger.store.write(pruning.prune, "tidy", rule, 0, 10).deleted == 0
+    later = msgspec.structs.replace(rule, now=ledger.at(hours=1))
+    assert ledger.store.write(pruning.prune, "tidy", later, 0, 10).deleted == 1
+    assert held.id not in ledger.states()

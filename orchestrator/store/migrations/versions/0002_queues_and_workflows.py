@@ -37,7 +37,8 @@ def upgrade() -> None:
     op.create_index(
         "runs_expiring", "runs", ["expires_at"], unique=False, **_where("expires_at IS NOT NULL AND finished_at IS NULL")
     )
-    op.create_index("runs_unique", "runs", ["job", "unique_key"], unique=False, **_where("unique_key IS NOT NULL"))
+    holds_key = "unique_key IS NOT NULL AND (finished_at IS NULL OR unique_until IS NOT NULL)"
+    op.create_index("runs_unique", "runs", ["job", "unique_key", "unique_until"], unique=False, **_where(holds_key))
     op.create_index("runs_flow", "runs", ["flow_id", "step", "item_index"], unique=False, **_where("flow_id IS NOT NULL"))
     op.create_index(
         "runs_turns",
@@ -63,3 +64,11 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("starts_old", "starts", ["counts_until"], unique=False)
+    op.create_table(
+        "plans",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("stored_at", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )

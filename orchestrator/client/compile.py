@@ -1,4 +1,4 @@
-"""Reads a configuration and its plugins in a process of its own: `python -m orchestrator.cli.compile JOBS_YAML`.
+"""Reads a configuration and its plugins in a process of its own: `python -m orchestrator.client.compile JOBS_YAML`.
 
 The engine's process gets the plan as data, so it never loads pydantic, jinja2 or YAML, nor what they leave in memory.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from orchestrator.cli.compiled import Compiled
+from orchestrator.client.compiled import Compiled
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.shortage import is_of_files, words_for
 from orchestrator.worker.tether import hold_on

@@ -7,8 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from orchestrator.cli.errors import CommandError
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import RequestError, StoreError
 
 DEFAULT_CONFIG = "jobs.yaml"
 DEFAULT_DATABASE = "var/orchestrator.db"
@@ -46,11 +45,11 @@ class Place(msgspec.Struct, frozen=True):
         return path
 
     def required_config(self) -> Path:
-        """The main file, which must exist. Raises `CommandError`."""
+        """The main file, which must exist. Raises `RequestError`."""
         if not self.config.is_file():
             folder = self.config.parent.absolute()
             hint = "name one with --config, or make a new project with `orchestrator init`"
-            raise CommandError(f"there is no {self.config.name} in {folder}", hint)
+            raise RequestError(f"there is no {self.config.name} in {folder}", hint)
         return self.config
 
 

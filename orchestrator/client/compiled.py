@@ -19,3 +19,13 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     inspection: Inspection | None = None
     failure: str = ""
     """Why it could not be read at all, where that is no mistake in a file."""
+
+
+def summary(compiled: Compiled) -> str:
+    """Why a configuration can't be used, in one line: its first mistake with its place, and how many more there are."""
+    errors = [diagnostic for diagnostic in compiled.diagnostics if diagnostic.severity == "error"]
+    if not errors:
+        return compiled.failure or "it can't be used"
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more: `orchestrator validate` shows all)" if len(errors) > 1 else ""
+    return f"{first.file}:{first.line}:{first.column}: {first.message}{more}"

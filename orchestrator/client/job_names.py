@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.cli.errors import CommandError
+from orchestrator.core.errors import RequestError
 from orchestrator.core.plan import Job, Plan
 
 
 def named_job(plan: Plan, name: str) -> Job:
-    """The job of that name. Raises `CommandError`."""
+    """The job of that name. Raises `RequestError`."""
     if name not in plan.jobs:
         raise unknown_job(name, plan.jobs, f"in {plan.path}")
     return plan.jobs[name]
 
 
 def usable_job(plan: Plan, name: str) -> Job:
-    """The job of that name, if it can run. Raises `CommandError`."""
+    """The job of that name, if it can run. Raises `RequestError`."""
     job = named_job(plan, name)
     if job.unusable is not None:
-        raise CommandError(f"{name} can't run: {job.unusable}", "`orchestrator validate` says more")
+        raise RequestError(f"{name} can't run: {job.unusable}", "`orchestrator validate` says more")
     return job
 
 
-def unknown_job(name: str, names: Iterable[str], where: str) -> CommandError:
+def unknown_job(name: str, names: Iterable[str], where: str) -> RequestError:
     """The refusal of a name, with the names that come close."""
     import difflib
 
     close = difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(close)}?" if close else "`orchestrator jobs` lists them"
-    return CommandError(f"there is no job {name!r} {where}", hint)
+    return RequestError(f"there is no job {name!r} {where}", hint)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from orchestrator.cli.compiled import Compiled
+from orchestrator.client.compiled import Compiled
 from orchestrator.core.plan import Plan
 
 _SUFFIXES = (".py", ".yaml", ".yml")

@@ -17,7 +17,7 @@ from orchestrator.worker.tether import Tether
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-    from orchestrator.cli.compiled import Compiled
+    from orchestrator.client.compiled import Compiled
 
 GRACE = 3.0
 """Seconds that a compilation nobody wants any more has to end."""
@@ -88,7 +88,7 @@ async def _end(process: Process) -> None:
 
 def _command(config: Path) -> list[str]:
     # -P: the present folder isn't searched for modules, or a project's own `queue.py` would stand in for the library's.
-    return [sys.executable, "-P", "-m", "orchestrator.cli.compile", str(config)]
+    return [sys.executable, "-P", "-m", "orchestrator.client.compile", str(config)]
 
 
 def _kill_group(pid: int) -> None:
@@ -99,7 +99,7 @@ def _kill_group(pid: int) -> None:
 def _decode(answer: bytes, status: int | None, config: Path) -> Compiled:
     import msgspec
 
-    from orchestrator.cli.compiled import Compiled
+    from orchestrator.client.compiled import Compiled
 
     try:
         return msgspec.msgpack.decode(answer, type=Compiled)

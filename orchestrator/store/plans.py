@@ -1,0 +1,35 @@
+"""Which configuration do the engines work by? Each keeps its plan here, for programs that have no files of it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, delete, func, select
+
+from orchestrator.core.plan import Plan
+from orchestrator.store.tables import plans
+
+KEPT = 5
+
+
+def keep_plan(connection: Connection, plan: Plan, now: datetime) -> None:
+    """Store a plan, unless the newest is the same; the last few are kept."""
+    body = msgspec.msgpack.encode(plan)
+    digest = hashlib.blake2b(body, digest_size=16).hexdigest()
+    newest = connection.execute(select(plans.c.id, plans.c.hash).order_by(plans.c.id.desc()).limit(1)).first()
+    if newest is not None and newest.hash == digest:
+        return
+    number = 1 if newest is None else newest.id + 1
+    connection.execute(plans.insert().values(id=number, hash=digest, stored_at=now, body=body))
+    connection.execute(delete(plans).where(plans.c.id <= number - KEPT))
+
+
+def newest_plan(connection: Connection, known: int | None = None) -> tuple[int, Plan] | None:
+    """The plan that was stored last, with its number; None if that is `known`, or if there is none."""
+    number = connection.execute(select(func.max(plans.c.id))).scalar()
+    if number is None or number == known:
+        return None
+    body = connection.execute(select(plans.c.body).where(plans.c.id == number)).scalar_one()
+    return number, msgspec.msgpack.decode(body, type=Plan)
