@@ -25,8 +25,9 @@ from orchestrator.client.requests import Wanted, read_request
 from orchestrator.client.stream import EventStream, Since
 from orchestrator.client.transactions import create_within
 from orchestrator.client.warm_checker import WarmChecker
-from orchestrator.core.errors import RequestError
+from orchestrator.core.errors import ConfigError, RequestError
 from orchestrator.core.runs import ErrorInfo, Run, RunState
+from orchestrator.engine.newruns import Followers
 from orchestrator.store import instances, queries, requests
 from orchestrator.store.activity import Scope
 from orchestrator.store.creation import Created, NewRun, create_runs
@@ -113,11 +114,13 @@ class Client:
         return _driven(self.resulting(run_id, timeout))
 
     def cancel(self, run_id: int) -> RunState:
-        """Cancel a run: at once if it waits; one that runs is asked to stop. Gives the state that it is left in.
+        """Cancel a run: at once if it waits; one that runs is asked to stop. Jobs that run `after` its end follow.
 
+        Gives the state that it is left in.
         Raises `NotFoundError`, or `ConflictError` for a run that is finished.
         """
-        state = self._store().write(requests.cancel, run_id, datetime.now(UTC))
+        now = datetime.now(UTC)
+        state = self._store().write(requests.cancel, run_id, now, self._followers(now))
         self._wake()
         return state
 
@@ -188,6 +191,14 @@ class Client:
         """`result`, likewise."""
         run = yield from self.waiting(run_id, timeout)
         return result_of(run, lambda: self._last_error(run_id))
+
+    def _followers(self, now: datetime) -> Callable[[str], Sequence[NewRun]]:
+        """What the end of a run fires. Where the jobs are not known, nothing: it can be cancelled all the same."""
+        try:
+            followers = Followers(self._plans.current())
+        except ConfigError:
+            return lambda _: ()
+        return lambda job: followers.of(job, RunState.CANCELLED, now)
 
     def _last_error(self, run_id: int) -> ErrorInfo | None:
         attempts = self._store().read(queries.list_attempts, run_id)

@@ -54,6 +54,15 @@ def test_waiting_ends_in_time_and_cancelling_ends_the_run(shop: Project, client_
         client.run(99)
 
 
+def test_what_runs_after_the_end_of_a_cancelled_run_follows(shop: Project, client_of: ClientOf) -> None:
+    after = "  tidy: {call: sums.fail, after: {job: add, on: end}}\n"
+    shop.write("jobs.yaml", shop.read("jobs.yaml") + after)
+    client = client_of(shop)
+    asked = client.enqueue("add", {"a": 1})
+    assert client.cancel(asked.id) is RunState.CANCELLED
+    assert [(run["job"], run["parent_id"]) for run in shop.runs(job="tidy")] == [("tidy", asked.id)]
+
+
 def test_everything_that_can_be_wanted(shop: Project, client_of: ClientOf) -> None:
     client = client_of(shop)
     before = datetime.now(UTC)
