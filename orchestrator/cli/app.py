@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
+from orchestrator.cli.backfill import backfill
 from orchestrator.cli.backup import backup
 from orchestrator.cli.dead import dead
 from orchestrator.cli.doctor import doctor
@@ -43,6 +44,7 @@ COMMANDS = {
     "simulate": simulate,
     "trigger": trigger,
     "enqueue": enqueue,
+    "backfill": backfill,
     "runs": runs,
     "show": show,
     "logs": logs,

@@ -29,6 +29,7 @@ from orchestrator.engine.scheduler import Scheduler
 from orchestrator.executors.contract import Executor
 from orchestrator.store import instances, queries
 from orchestrator.store.alignment import align_isolation, give_keys, without_key
+from orchestrator.store.backfills import admit
 from orchestrator.store.claims import expire
 from orchestrator.store.creation import NewRun
 from orchestrator.store.plans import keep_plan
@@ -39,6 +40,7 @@ LEASE = timedelta(seconds=15)
 HEARTBEAT_SECONDS = 5
 RECOVERY_SECONDS = 5
 DEADLINE_SECONDS = 1
+BACKFILL_SECONDS = 2
 RETENTION_SECONDS = 2
 TIDY_SECONDS = 60
 SWITCH_INTERVAL = 0.0005
@@ -85,6 +87,7 @@ class Engine:
             self._renew_lease: HEARTBEAT_SECONDS,
             self._recover: RECOVERY_SECONDS,
             self._expire: DEADLINE_SECONDS,
+            self._admit: BACKFILL_SECONDS,
             self._pruner.sweep: RETENTION_SECONDS,
             self._align_keys: TIDY_SECONDS,
             _tidy_memory: TIDY_SECONDS,
@@ -246,6 +249,11 @@ class Engine:
 
         for run_id, job in await self._store.submit(expire, now, followers):
             self._say("run.failed", level="error", job=job, run_id=run_id, reason="its deadline passed")
+
+    async def _admit(self) -> None:
+        """Ends make room for a backfill's next runs at once; this finds what was cancelled or recovered."""
+        if await self._store.submit(admit, self._clock.now()):
+            self._dispatcher.wake()
 
     def _pause(self, jobs: frozenset[str]) -> None:
         self._scheduler.paused = jobs

@@ -9,7 +9,7 @@ import msgspec
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import DamagedError, StoreError
-from orchestrator.core.runs import LogLine, Outcome, RunState
+from orchestrator.core.runs import Cause, LogLine, Outcome, RunState
 from orchestrator.engine.batching import ends_of
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.newruns import Followers
@@ -96,6 +96,7 @@ class Recorder:
         for ended in ends_of(report, held):
             if (member := self._held.get(ended.run_id)) and member.run.attempt == ended.attempt:
                 batch.endings.append(self._judged(member, ended))
+                batch.ends_backfill = batch.ends_backfill or member.run.cause is Cause.BACKFILL
                 ends[ended.run_id] = ended
 
     def _add(self, report: Ended | Output | Progress | Saved, held: Held, batch: Batch, ends: dict[int, Ended]) -> None:
@@ -132,7 +133,8 @@ class Recorder:
             del self._held[ending.run_id]
             state = settled.states.get(ending.run_id)
             self._tell(held, ends[ending.run_id], ending, state)
-        restless = bool(settled.created) or any(not state.finished for state in settled.states.values())
+        again = any(not state.finished for state in settled.states.values())
+        restless = bool(settled.created or settled.admitted) or again
         self._on_settled(restless=restless)
 
     async def _durable(self, batch: Batch) -> Settled:

@@ -40,11 +40,13 @@ class Ending(msgspec.Struct, kw_only=True):
     """Runs that this end fires, should it be final and not refused; `parent_id` is filled in here."""
 
 
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
+class Settled(msgspec.Struct, kw_only=True):
     """What was written. `states` maps the ids of the runs that were still ours to their new states."""
 
     states: dict[int, RunState]
     created: list[Created]
+    admitted: int = 0
+    """Runs of backfills that may start now."""
 
 
 def settle(connection: Connection, owner: int, endings: Sequence[Ending], now: datetime) -> Settled:

@@ -125,8 +125,9 @@ _partial(
 )
 _partial("runs_scheduled", runs.c.due_at, where=_state == RunState.SCHEDULED.value)
 _running = _state == RunState.RUNNING.value
+_active = _state.in_(sorted(state.value for state in ACTIVE))
 _partial("runs_running", runs.c.owner, runs.c.queue, runs.c.job, runs.c.batch_id, where=_running)
-_partial("runs_active", runs.c.job, runs.c.state, where=_state.in_(sorted(state.value for state in ACTIVE)))
+_partial("runs_active", runs.c.job, runs.c.state, runs.c.cause, where=_active)
 _partial("runs_deadline", runs.c.deadline_at, where=and_(runs.c.deadline_at.is_not(None), runs.c.finished_at.is_(None)))
 _partial("runs_fire", runs.c.job, runs.c.fire_time, where=runs.c.fire_time.is_not(None), unique=True)
 _partial("runs_parent", runs.c.job, runs.c.parent_id, where=runs.c.parent_id.is_not(None), unique=True)
@@ -213,6 +214,24 @@ starts = Table(
     sqlite_with_rowid=False,
 )
 Index("starts_old", starts.c.counts_until)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("max_parallel", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The runs of limited backfills: those that are held back wait for the end of others.
+backfill_runs = Table(
+    "backfill_runs",
+    metadata,
+    Column("run_id", _Id, primary_key=True, autoincrement=False),
+    Column("job", Text, nullable=False),
+    Column("held", Boolean, nullable=False),
+)
+Index("backfill_runs_turn", backfill_runs.c.job, backfill_runs.c.held, backfill_runs.c.run_id)
 
 instances = Table(
     "instances",

@@ -1,4 +1,4 @@
-"""What queues and workflows need of a run: its rank, its keys, when it expires, which step it is."""
+"""What queues and workflows need of a run: its rank, its keys, when it expires, which step it is; and backfills."""
 
 from __future__ import annotations
 
@@ -72,3 +72,25 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.drop_index("runs_active", "runs")
+    active = "state IN ('queued', 'running', 'scheduled', 'waiting')"
+    op.create_index("runs_active", "runs", ["job", "state", "cause"], unique=False, **_where(active))
+    _create_backfills()
+
+
+def _create_backfills() -> None:
+    op.create_table(
+        "backfills",
+        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("max_parallel", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("job"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "backfill_runs",
+        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("held", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("run_id"),
+    )
+    op.create_index("backfill_runs_turn", "backfill_runs", ["job", "held", "run_id"], unique=False)
