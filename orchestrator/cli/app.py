@@ -18,6 +18,7 @@ from orchestrator.cli.explain import explain
 from orchestrator.cli.init import init
 from orchestrator.cli.jobs import jobs, next_fires
 from orchestrator.cli.logs import logs
+from orchestrator.cli.notify import notify
 from orchestrator.cli.pauses import pause, resume
 from orchestrator.cli.plugins import plugins
 from orchestrator.cli.reload import reload
@@ -53,6 +54,7 @@ COMMANDS = {
     "cancel": cancel,
     "pause": pause,
     "resume": resume,
+    "notify": notify,
     "plugins": plugins,
     "schema": schema,
     "doctor": doctor,

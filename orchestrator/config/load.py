@@ -85,11 +85,13 @@ class _Loading:
     def finish(self, inspector: Inspector | None, now: datetime) -> Loaded:
         planner = Planner(self.main, self.sections, self.rendering, self.settings, self.report)
         queues, resources, jobs = planner.queues(), planner.resources(), planner.jobs(now)
+        notifiers, deliveries = planner.notifiers()
         if not self.sections.jobs and "jobs" not in self.main.tree and not self.report.errors:
             self.report.warning("no-jobs", "there are no jobs", self.main.key(()), "add them under `jobs`")
         inspection, forgiven = None, 0
         if inspector is not None:
-            inspection = inspect(inspector, self.sources, jobs.values(), resources, self.main, self.report)
+            hooks = [check for check, _ in planner.hooks.checks(jobs)]
+            inspection = inspect(inspector, self.sources, jobs.values(), resources, hooks, self.main, self.report)
         if inspection is not None:
             jobs, forgiven = self._inspected(planner, jobs, inspection)
         if self.report.errors > forgiven or self.settings is None:
@@ -98,8 +100,9 @@ class _Loading:
             path=str(self.main.file),
             root=str(self.main.file.parent),
             timezone=planner.timezone,
-            jobs=jobs,
+            jobs={**jobs, **deliveries},
             queues=queues,
+            notifiers=notifiers,
             resources=resources,
             sources=self._without_failed(inspection),
             vars=plain(self.rendering.vars),
@@ -121,6 +124,7 @@ class _Loading:
             place, reason = verdicts.settle(job, self.sections.jobs[name], broken)
             settled[name] = msgspec.structs.replace(job, isolation=place, unusable=reason)
         verdicts.tell_params(settled, self.sections.jobs)
+        verdicts.tell_hooks({check.job: place for check, place in planner.hooks.checks(jobs)})
         return settled, verdicts.plugin_errors
 
     def _early(self, key: str) -> Any:

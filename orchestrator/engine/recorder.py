@@ -11,8 +11,8 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.errors import DamagedError, StoreError
 from orchestrator.core.runs import Cause, LogLine, Outcome, RunState
 from orchestrator.engine.batching import ends_of
+from orchestrator.engine.consequences import Consequences
 from orchestrator.engine.events import Emit, Event
-from orchestrator.engine.newruns import Followers
 from orchestrator.engine.verdict import Held, judge
 from orchestrator.executors.contract import Ended, Notice, Output, Progress, Report, Saved
 from orchestrator.store.batches import Batch, apart, write_batch
@@ -38,14 +38,14 @@ class Recorder:
     def __init__(
         self,
         held: dict[int, Held],
-        followers: Followers,
+        consequences: Consequences,
         store: Store,
         clock: Clock,
         emit: Emit,
         on_settled: OnSettled,
     ) -> None:
         self._held = held
-        self.followers = followers
+        self.consequences = consequences
         self._store = store
         self._clock = clock
         self._emit = emit
@@ -112,7 +112,7 @@ class Recorder:
                 batch.saved.append(SavedValue(run_id=run_id, attempt=attempt, value=value))
 
     def _judged(self, held: Held, ended: Ended) -> Ending:
-        return with_followers(judge(held, ended), held, self.followers, self._clock)
+        return with_consequences(judge(held, ended), held, ended, self.consequences, self._clock)
 
     async def _write(self, batch: Batch, ends: dict[int, Ended]) -> None:
         try:
@@ -193,10 +193,12 @@ def bare_end(ending: Ending, why: str) -> Ending:
     return Ending(run_id=ending.run_id, attempt=ending.attempt, state=RunState.FAILED, record=record, reason=reason)
 
 
-def with_followers(ending: Ending, held: Held, followers: Followers, clock: Clock) -> Ending:
-    """The ending, with the runs that it fires if it is final."""
+def with_consequences(ending: Ending, held: Held, ended: Ended, consequences: Consequences, clock: Clock) -> Ending:
+    """The ending, with what follows from it: other jobs' runs if it is final, and what the job's hooks say."""
+    now = clock.now()
     if ending.state.finished:
-        ending.followers = followers.of(held.job.name, ending.state, clock.now())
+        ending.followers = consequences.followers.of(held.job.name, ending.state, now)
+    ending.reaction = consequences.hooks.at_end(held, ended, ending, now)
     return ending
 
 

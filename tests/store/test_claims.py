@@ -196,7 +196,7 @@ def test_a_paused_job_is_passed_over(ledger: Any) -> None:
     held, other = ledger.queued("held"), ledger.queued("other")
     ledger.store.write(requests.pause, "held", ledger.now)
     assert ids(ledger.claim(owner)) == [other]
-    ledger.store.write(requests.resume, "held")
+    ledger.store.write(requests.resume, "held", ledger.now)
     assert ids(ledger.claim(owner)) == [held]
 
 

@@ -467,7 +467,7 @@ class RunsLive(RuleBasedStateMachine):
     @rule(job=st.sampled_from(sorted(QUEUE_OF)))
     def somebody_pauses_or_resumes(self, job: str) -> None:
         if job in self.paused:
-            assert self.store.write(requests.resume, job)
+            assert self.store.write(requests.resume, job, self.now)
         else:
             assert self.store.write(requests.pause, job, self.now)
         self.paused ^= {job}
