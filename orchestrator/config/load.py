@@ -17,6 +17,7 @@ from orchestrator.config.diagnostics import Diagnostic
 from orchestrator.config.including import included
 from orchestrator.config.inspecting import Verdicts, inspect
 from orchestrator.config.model_file import FileShape, WorkersShape
+from orchestrator.config.model_hooks import HOOKS
 from orchestrator.config.planning import Planner
 from orchestrator.config.plugin_sources import plugin_sources
 from orchestrator.config.reading import read_source
@@ -24,7 +25,7 @@ from orchestrator.config.rendering import Rendering, Use, plain
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Sections, settings
 from orchestrator.config.shape import check
-from orchestrator.config.source import Source
+from orchestrator.config.source import Block, Source
 from orchestrator.config.variables import declare_secrets, settle_variables
 from orchestrator.core.catalogue import Inspection, Inspector, PluginProblem
 from orchestrator.core.plan import Job, Plan, PluginSources, Workers
@@ -133,10 +134,17 @@ class _Loading:
     def _settings(self) -> FileShape | None:
         early = {"include": self.include, "plugins": self.plugins}
         data = {
-            key: early[key] if key in early else self.rendering.value(value, self.main, (key,), _use(key))
-            for key, value in settings(self.main).items()
+            key: early[key] if key in early else self._setting(key, value) for key, value in settings(self.main).items()
         }
         return check(FileShape, data, self.main, (), self.report)
+
+    def _setting(self, key: str, value: Any) -> Any:
+        if key != "defaults" or not isinstance(value, Block):
+            return self.rendering.value(value, self.main, (key,), Use.SETTING)
+        return {
+            name: self.rendering.value(inner, self.main, (key, name), Use.HOOK if name in HOOKS else Use.KEY)
+            for name, inner in value.items()
+        }
 
     def _without_failed(self, inspection: Inspection | None) -> PluginSources:
         """Workers don't import what failed; a plugin with a lesser problem has offered callables all the same."""
@@ -153,10 +161,6 @@ class _Loading:
         if shape is None:
             return Workers()
         return Workers(**{name: getattr(shape, name) for name in shape.model_fields_set})
-
-
-def _use(key: str) -> Use:
-    return Use.KEY if key == "defaults" else Use.SETTING
 
 
 def _failed_at_import(problem: PluginProblem) -> bool:
