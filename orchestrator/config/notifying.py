@@ -22,7 +22,7 @@ BODY = (
     "{% if count > events | length %}and {{ count - (events | length) }} more\n{% endif %}"
 )
 RETRY = Retry(
-    max_attempts=8,
+    max_attempts=10,
     backoff=Backoff.EXPONENTIAL,
     delay=timedelta(seconds=5),
     max_delay=timedelta(minutes=10),
