@@ -158,7 +158,7 @@ class RunsLive(RuleBasedStateMachine):
             for life in self.runs.values()
             if life.state in (S.SCHEDULED, S.QUEUED) and life.deadline_at is not None and life.deadline_at <= self.now
         }
-        assert {run_id for run_id, _ in self.store.write(claims.expire, self.now)} == overdue
+        assert {run.id for run in self.store.write(claims.expire, self.now)} == overdue
         for run_id in overdue:
             self.runs[run_id].state = S.FAILED
 
