@@ -45,8 +45,9 @@ class Watch:
     async def look(self) -> bool:
         """Raise what is late; gives whether there is something to do about it."""
         now = self._clock.now()
-        if self._changed:
-            await self._store.submit(keep_vigils, self._vigils, now)
+        if self._changed or self._vigils:
+            # Another engine, with another plan, may have ended what this one watches.
+            await self._store.submit(keep_vigils, self._vigils, now, only=self._changed)
             self._changed = False
         checks = [check for check in self._checks if not self._is_early(check, now)]
         if not checks:

@@ -57,10 +57,11 @@ class OpenAlert(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-def keep_vigils(connection: Connection, jobs: Collection[str], now: datetime) -> None:
-    """Watch these jobs for successes, and no others; who is watched already stays so, however often engines start."""
+def keep_vigils(connection: Connection, jobs: Collection[str], now: datetime, *, only: bool) -> None:
+    """Watch these jobs for successes, and with `only` no others; who is watched already stays so, however often engines
+    start."""
     known = set(connection.execute(select(vigils.c.job)).scalars())
-    for chunk in chunked(sorted(known.difference(jobs))):
+    for chunk in chunked(sorted(known.difference(jobs)) if only else []):
         connection.execute(delete(vigils).where(vigils.c.job.in_(chunk)))
         whole = and_(alerts.c.kind == Lateness.SUCCESS.value, alerts.c.job.in_(chunk))
         connection.execute(delete(alerts).where(whole))

@@ -208,7 +208,11 @@ def test_a_run_past_its_deadline_is_not_started_but_failed(ledger: Any) -> None:
     assert ledger.store.write(claims.expire, ledger.at(seconds=9)) == []
     ledger.later(seconds=10)
     assert ids(ledger.claim(owner)) == [free]
-    assert sorted((one.id, one.job) for one in ledger.store.write(claims.expire, ledger.now)) == [(queued, "tidy"), (scheduled, "tidy")]
+    failed = ledger.store.write(claims.expire, ledger.now)
+    assert sorted((run.id, run.job) for run in failed) == [(queued, "tidy"), (scheduled, "tidy")]
+        (queued, "tidy"),
+        (scheduled, "tidy"),
+    ]
     assert ledger.store.write(claims.expire, ledger.now) == []
     for run_id in (queued, scheduled):
         run = ledger.run(run_id)
