@@ -166,7 +166,9 @@ class Recorder:
         """Write an end without what it came with, and if need be without what would follow: a run may fail for what
         it brought, but must not run for ever."""
         held = self._held.get(ending.run_id)
-        following = [with_followers(msgspec.structs.replace(ending), held, self.followers, self._clock)] if held else []
+        ended = msgspec.structs.replace(ends[ending.run_id], error=None)
+        whole = msgspec.structs.replace(ending)
+        following = [with_consequences(whole, held, ended, self.consequences, self._clock)] if held else []
         for one in (*following, ending):
             batch = Batch(owner=owner, endings=[one])
             try:

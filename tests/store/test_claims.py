@@ -210,9 +210,6 @@ def test_a_run_past_its_deadline_is_not_started_but_failed(ledger: Any) -> None:
     assert ids(ledger.claim(owner)) == [free]
     failed = ledger.store.write(claims.expire, ledger.now)
     assert sorted((run.id, run.job) for run in failed) == [(queued, "tidy"), (scheduled, "tidy")]
-        (queued, "tidy"),
-        (scheduled, "tidy"),
-    ]
     assert ledger.store.write(claims.expire, ledger.now) == []
     for run_id in (queued, scheduled):
         run = ledger.run(run_id)
