@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 import msgspec
 
@@ -33,6 +34,8 @@ def past_fires(job: Job, begin: datetime, end: datetime, cursors: Mapping[Trigge
 
 def backfill_run(job: Job, fire_time: datetime, now: datetime) -> NewRun:
     """The run of a fire time that has passed. It is due now, behind everything live, so it has all the time it needs:
-    neither a deadline nor an expiry counts for it."""
+    neither a deadline nor an expiry counts for it. And each fire time is wanted, whatever its parameters have in
+    common with another's."""
     run = new_run(job, Cause.BACKFILL, now, fire_time=fire_time, delay=now - fire_time)
-    return msgspec.structs.replace(run, priority=run.priority - BEHIND, deadline_at=None, expires_at=None)
+    apart: dict[str, Any] = {"deadline_at": None, "expires_at": None, "unique_key": None, "unique_until": None}
+    return msgspec.structs.replace(run, priority=run.priority - BEHIND, **apart)

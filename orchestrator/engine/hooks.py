@@ -88,7 +88,7 @@ class Hooks:
             target = self._plan.jobs.get(hook.job) if hook.job is not None else None
             if target is not None and target.enabled:
                 told = {**target.params, **hook.params, EVENT: msgspec.to_builtins(event)}
-                yield msgspec.structs.replace(new_run(target, Cause.HOOK, now), params=told)
+                yield new_run(msgspec.structs.replace(target, params=told), Cause.HOOK, now)
 
     def _channel(self, name: str, now: datetime) -> Channel:
         notifier = self._plan.notifiers[name]
