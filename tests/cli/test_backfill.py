@@ -121,7 +121,7 @@ def test_fire_times_that_were_skipped_can_be_run_after_all(past: Project) -> Non
         engine.wait_for(lambda: past.runs(job="second", state="skipped"))
     skipped = past.runs(job="second", state="skipped")[-1]
     begin = datetime.fromisoformat(skipped["fire_time"])
-    period = ("second", "--from", begin.isoformat(), "--to", (begin + timedelta(seconds=1)).isoformat())
+    period = ("second", "--from", begin.isoformat(), "--to", (begin + timedelta(milliseconds=1)).isoformat())
     kept = past.cli("backfill", *period).ok()
     assert "1 of these had been skipped: --replace-skipped" in kept.out
     replaced = past.cli("backfill", *period, "--replace-skipped", "--json").ok().json
