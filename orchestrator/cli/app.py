@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
+from orchestrator.cli.backfill import backfill
 from orchestrator.cli.backup import backup
 from orchestrator.cli.dead import dead
 from orchestrator.cli.doctor import doctor
@@ -17,6 +18,7 @@ from orchestrator.cli.explain import explain
 from orchestrator.cli.init import init
 from orchestrator.cli.jobs import jobs, next_fires
 from orchestrator.cli.logs import logs
+from orchestrator.cli.notify import notify
 from orchestrator.cli.pauses import pause, resume
 from orchestrator.cli.plugins import plugins
 from orchestrator.cli.reload import reload
@@ -43,6 +45,7 @@ COMMANDS = {
     "simulate": simulate,
     "trigger": trigger,
     "enqueue": enqueue,
+    "backfill": backfill,
     "runs": runs,
     "show": show,
     "logs": logs,
@@ -51,6 +54,7 @@ COMMANDS = {
     "cancel": cancel,
     "pause": pause,
     "resume": resume,
+    "notify": notify,
     "plugins": plugins,
     "schema": schema,
     "doctor": doctor,

@@ -33,7 +33,7 @@ def banner(plan: Plan, database: str, next_fires: Mapping[str, datetime], now: d
 
 
 def _jobs(plan: Plan) -> str:
-    count = len(plan.jobs)
+    count = len(plan.declared)
     unusable = sum(job.unusable is not None for job in plan.jobs.values())
     disabled = sum(not job.enabled for job in plan.jobs.values())
     apart = [f"{unusable} unusable"] * bool(unusable) + [f"{disabled} disabled"] * bool(disabled)

@@ -47,7 +47,7 @@ def _config(compiled: Compiled) -> Finding:
     warnings = [diagnostic for diagnostic in compiled.diagnostics if diagnostic.severity == "warning"]
     if warnings:
         return warn("config", f"{warnings[0].message} ({len(warnings)} in all)", _VALIDATE)
-    return ok("config", f"{plan.path}: jobs: {len(plan.jobs)}, files: {len(plan.files)}")
+    return ok("config", f"{plan.path}: jobs: {len(plan.declared)}, files: {len(plan.files)}")
 
 
 def _plugins(compiled: Compiled) -> Finding:

@@ -70,7 +70,7 @@ def jobs(*, as_json: JsonOption = False, config: ConfigOption = None, db: DbOpti
     """
     plan, history = _read(find_place(config, db))
     now = datetime.now(UTC)
-    reports = [_report(job, history, now) for job in plan.jobs.values()]
+    reports = [_report(job, history, now) for job in plan.declared]
     if as_json:
         print_json(reports)
     elif reports:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -32,7 +33,13 @@ def _already_hurried(_signal: str) -> None:
 
 
 def run_once_here(
-    config: Path | None, database: str | None, job_name: str, params: dict[str, Any], log_format: str
+    config: Path | None,
+    database: str | None,
+    which: str | Callable[[Plan], str],
+    params: dict[str, Any],
+    log_format: str,
+    *,
+    check: bool = True,
 ) -> int:
     """Create a run of a job, execute it in this process with its retries, and give its exit status."""
     from orchestrator.cli.event_lines import formatter
@@ -40,8 +47,9 @@ def run_once_here(
     place = find_place(config, database)
     with Compilation(place.required_config()) as compilation:
         plan = require_plan(compilation.result(), sys.stderr)
+    job_name = which if isinstance(which, str) else which(plan)
     job = usable_job(plan, job_name)
-    if params:
+    if params and check:
         check_params(plan, job, params)
     with opened_store(place, create=True) as store:
         form = formatter(log_format, ZoneInfo(plan.timezone), len(job_name), sys.stderr)

@@ -37,7 +37,7 @@ def resume(job: JobArgument, config: ConfigOption = None, db: DbOption = None) -
 
     place = find_place(config, db)
     with opened_store(place, create=place.config.is_file()) as store:
-        changed = store.write(requests.resume, job)
+        changed = store.write(requests.resume, job, datetime.now(UTC))
         if not changed:
             _check_name(place, store, job)
         wake_engines(store, datetime.now(UTC))

@@ -143,4 +143,4 @@ def _widest(plan: Plan) -> int:
 
 
 def _status(plan: Plan) -> str:
-    return f"{len(plan.jobs)} jobs from {plan.path}"
+    return f"{len(plan.declared)} jobs from {plan.path}"

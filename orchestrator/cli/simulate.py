@@ -16,7 +16,7 @@ from orchestrator.cli.errors import CommandError
 from orchestrator.cli.fire_times import clock_change
 from orchestrator.cli.options import ConfigOption, JsonOption
 from orchestrator.cli.tables import print_json, print_table
-from orchestrator.cli.times import coarse, exact
+from orchestrator.cli.times import coarse, exact, parse_instant
 from orchestrator.client.job_names import named_job
 from orchestrator.client.place import find_place
 from orchestrator.client.planning import Compilation
@@ -105,8 +105,8 @@ def _scenario(plan: Plan, period: tuple[str | None, str | None], durations: list
     from orchestrator.engine.simulation import DEFAULT_DURATION, Scenario
 
     zone = ZoneInfo(plan.timezone)
-    begin = _instant(period[0], zone) if period[0] else datetime.now(UTC).replace(microsecond=0)
-    end = _instant(period[1], zone) if period[1] else begin + timedelta(days=1)
+    begin = parse_instant(period[0], zone) if period[0] else datetime.now(UTC).replace(microsecond=0)
+    end = parse_instant(period[1], zone) if period[1] else begin + timedelta(days=1)
     if not begin < end <= begin + LONGEST:
         raise CommandError("--to must be later than --from, by at most ten years")
     named: dict[str, timedelta] = {}
@@ -125,16 +125,8 @@ def _scenario(plan: Plan, period: tuple[str | None, str | None], durations: list
 def _downtimes(texts: list[str], zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
     for text in texts:
         begin, _, length = text.partition("/")
-        gone = _instant(begin, zone)
+        gone = parse_instant(begin, zone)
         yield gone, gone + _length(length)
-
-
-def _instant(text: str, zone: ZoneInfo) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise CommandError(f"{text!r} is not a time", "write it like 2026-03-28 or 2026-03-28T09:30") from None
-    return (at if at.tzinfo is not None else at.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def _length(text: str) -> timedelta:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from orchestrator.core.plan import Plan
     from orchestrator.store.instances import Instance
+    from orchestrator.store.lateness import OpenAlert
 
 UNHEALTHY = 1
 _COLUMNS = (RunState.RUNNING, RunState.QUEUED, RunState.SCHEDULED, RunState.WAITING)
@@ -84,6 +85,8 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     next_fire: NextFire | None
     last_failure: Run | None
     dead_letters: int
+    late: list[OpenAlert]
+    """What is late by the jobs' `sla`. That is the jobs' trouble, not the orchestrator's: it stays healthy."""
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +97,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     oldest_due: Run | None = None
     last_failure: Run | None = None
     dead: int = 0
+    late: list[OpenAlert] = []
     cursors: Mapping[tuple[str, str], datetime] = {}
     paused: Mapping[str, datetime] = {}
 
@@ -130,7 +134,7 @@ def _gathered(place: Place) -> Findings:
 
 
 def _gather(connection: Connection, now: datetime) -> Findings:
-    from orchestrator.store import dead, health, instances, queries
+    from orchestrator.store import dead, health, instances, lateness, queries
 
     return Findings(
         engines=instances.living(connection),
@@ -138,6 +142,7 @@ def _gather(connection: Connection, now: datetime) -> Findings:
         oldest_due=health.oldest_due(connection, now),
         last_failure=health.last_failure(connection),
         dead=sum(dead.count_dead(connection).values()),
+        late=lateness.open_alerts(connection),
         cursors=queries.read_cursors(connection),
         paused=queries.paused_jobs(connection),
     )
@@ -175,6 +180,7 @@ def _report(found: Findings, next_fire: NextFire | None, max_wait: timedelta, no
         next_fire=next_fire,
         last_failure=found.last_failure,
         dead_letters=found.dead,
+        late=found.late,
     )
 
 
@@ -219,6 +225,8 @@ def _print(report: StatusReport) -> None:
     if run := report.last_failure:
         when = f" ({relative(run.finished_at, now)})" if run.finished_at else ""
         fields.append(("last failure", first_line(ending(run, now)) + when))
+    if report.late:
+        fields.append(("late", "\n".join(_late_words(alert, now) for alert in report.late)))
     letters = f"{report.dead_letters}: `orchestrator dead list`" if report.dead_letters else "none"
     print_fields([*fields, ("dead letters", letters)])
     if report.engines:
@@ -228,6 +236,11 @@ def _print(report: StatusReport) -> None:
         print()
         rows = [[queue, *(str(counts.get(state, 0)) for state in _COLUMNS)] for queue, counts in report.queues.items()]
         print_table(("QUEUE", *(state.upper() for state in _COLUMNS)), rows)
+
+
+def _late_words(alert: OpenAlert, now: datetime) -> str:
+    what = f"run {alert.run_id} of {alert.job}" if alert.run_id else alert.job
+    return f"{what} ({alert.kind.value}), known {relative(alert.at, now)}"
 
 
 def _engine_row(engine: EngineReport) -> list[Cell]:

@@ -44,6 +44,15 @@ def exact(at: datetime, zone: tzinfo | None = None) -> str:
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
+def parse_instant(text: str, zone: tzinfo) -> datetime:
+    """An instant in ISO 8601; without an offset it is in the timezone. Raises `CommandError`."""
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo is not None else at.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise CommandError(f"{text!r} is not a time", "write it like 2026-03-28 or 2026-03-28T09:30") from None
+
+
 def parse_when(text: str, now: datetime) -> datetime:
     """An instant written `1h` (that long ago) or in ISO 8601; without an offset it is the machine's own time.
 

@@ -56,7 +56,7 @@ def _summed_up(compiled: Compiled) -> Validation:
     return Validation(
         valid=compiled.ok,
         usable=compiled.usable,
-        jobs=len(plan.jobs) if plan else 0,
+        jobs=len(plan.declared) if plan else 0,
         queues=len(plan.queues) if plan else 0,
         callables=len(inspection.callables) if inspection else 0,
         diagnostics=compiled.diagnostics,

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.core.hooks import Notifier
 from orchestrator.core.plan import Job, Plan, Queue, Retention, Workers
 from orchestrator.core.policies import Retry, Unique
 from orchestrator.core.units import format_duration, format_size
@@ -24,6 +25,7 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Workers": Workers,
     "Queue": Queue,
     "File": Plan,
+    "Group": Notifier,
 }
 _ELSEWHERE: dict[tuple[str, str], Any] = {("File", "timezone"): "UTC", ("After", "on"): "success"}
 

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.config.source import BROKEN
 from orchestrator.core.errors import UnitError
+from orchestrator.core.plan import TEMPLATE_KEY
 from orchestrator.core.units import parse_duration, parse_size
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -117,3 +118,21 @@ Mapping = Annotated[dict[str, Any], BeforeValidator(_empty_mapping)]
 """Free data; nothing is an empty one."""
 Name = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$"})]
 """The name of a job, queue or resource; checked apart, so that one bad name spoils nothing else."""
+
+
+def _deferrable(value: Any) -> Any:
+    """Text, or a template that is rendered when it is used."""
+    if value is BROKEN or isinstance(value, str) or (isinstance(value, dict) and set(value) == {TEMPLATE_KEY}):
+        return value
+    raise wrong("wrong-type", f"it should be text, not {shown(value)}")
+
+
+Message = Annotated[Any, BeforeValidator(_deferrable), WithJsonSchema({"type": "string"})]
+"""Text whose templates may wait until a worker uses it."""
+Messages = Annotated[
+    list[Annotated[Any, BeforeValidator(_deferrable)]],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    WithJsonSchema(_ONE_OR_MANY),
+]
+"""One of those or several."""

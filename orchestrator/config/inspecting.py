@@ -29,11 +29,12 @@ def inspect(
     sources: PluginSources,
     jobs: Iterable[Job],
     resources: Mapping[str, Resource],
+    hooks: Iterable[ParamCheck],
     main: Source,
     report: Report,
 ) -> Inspection | None:
     """What a worker finds in the plugins; none if no worker could look, which is reported."""
-    checks = [_param_check(job) for job in jobs]
+    checks = [*(param_check(job.name, job.call, job.params) for job in jobs), *hooks]
     uses = {name: resource.use for name, resource in resources.items()}
     try:
         return inspector.inspect(sources, checks, uses, str(main.file.parent))
@@ -42,10 +43,11 @@ def inspect(
         return None
 
 
-def _param_check(job: Job) -> ParamCheck:
-    waits = tuple(name for name, value in job.params.items() if holds_template(value) or has_broken(value))
-    present = {name: value for name, value in job.params.items() if name not in waits}
-    return ParamCheck(job=job.name, call=job.call, params=present, deferred=waits)
+def param_check(job: str, call: str, params: Mapping[str, Any]) -> ParamCheck:
+    """What to ask about a job's parameters, by a name that comes back with the answer."""
+    waits = tuple(name for name, value in params.items() if holds_template(value) or has_broken(value))
+    present = {name: value for name, value in params.items() if name not in waits}
+    return ParamCheck(job=job, call=call, params=present, deferred=waits)
 
 
 def starts_by_itself(job: Job) -> bool:
@@ -119,6 +121,17 @@ class Verdicts:
                 self._report.error("unknown-callable", problem.message, entry.at("call"), hint)
             elif problem.kind != "missing" or starts_by_itself(job):
                 self._tell_param(problem, job, entry)
+
+    def tell_hooks(self, places: Mapping[str, Place]) -> None:
+        """Report parameters that a hook's job doesn't take, or lacks. `event` is given only to who takes it."""
+        for problem in self._found.param_problems:
+            place = places.get(problem.job)
+            untold = problem.kind == "unknown" and problem.path == ("event",)
+            if place is not None and problem.kind != "unknown_callable" and not untold:
+                hint = problem.hint
+                if problem.kind == "missing":
+                    hint = "give it in the hook's `params`, or in the job's own"
+                self._report.error("bad-hook-param", problem.message, place, hint)
 
     def _tell_param(self, problem: ParamProblem, job: Job, entry: Entry[Any]) -> None:
         code = _CODES.get(problem.kind, "bad-param")

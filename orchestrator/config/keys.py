@@ -8,9 +8,11 @@ from functools import cache, lru_cache
 from typing import Any
 
 from orchestrator.config.model_file import FileShape, FragmentShape, ResourceShape, SecretShape, WorkersShape
+from orchestrator.config.model_hooks import NotifierShape, SlaShape
 from orchestrator.config.model_job import AfterShape, JobShape, TriggerShape
-from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, Shape, UniqueShape
+from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, UniqueShape
 from orchestrator.config.model_queue import PerKeyShape, QueueShape
+from orchestrator.config.shapes import Shape
 
 _HABITS = {
     "schedule": "cron", "crontab": "cron", "interval": "every", "function": "call", "func": "call", "task": "call",
@@ -35,6 +37,8 @@ _HOMES: tuple[tuple[type[Shape], str], ...] = (
     (JobShape, "a job under `jobs`"),
     (QueueShape, "an entry of `queues`"),
     (ResourceShape, "an entry of `resources`"),
+    (NotifierShape, "an entry of `notifiers`"),
+    (SlaShape, "`sla`"),
     (FileShape, "the top of the file"),
 )
 _SMALL = (QueueShape, PerKeyShape, SecretShape, AfterShape, TriggerShape, WorkersShape)

@@ -17,6 +17,7 @@ from orchestrator.config.diagnostics import Diagnostic
 from orchestrator.config.including import included
 from orchestrator.config.inspecting import Verdicts, inspect
 from orchestrator.config.model_file import FileShape, WorkersShape
+from orchestrator.config.model_hooks import HOOKS
 from orchestrator.config.planning import Planner
 from orchestrator.config.plugin_sources import plugin_sources
 from orchestrator.config.reading import read_source
@@ -24,7 +25,7 @@ from orchestrator.config.rendering import Rendering, Use, plain
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Sections, settings
 from orchestrator.config.shape import check
-from orchestrator.config.source import Source
+from orchestrator.config.source import Block, Source
 from orchestrator.config.variables import declare_secrets, settle_variables
 from orchestrator.core.catalogue import Inspection, Inspector, PluginProblem
 from orchestrator.core.plan import Job, Plan, PluginSources, Workers
@@ -85,11 +86,13 @@ class _Loading:
     def finish(self, inspector: Inspector | None, now: datetime) -> Loaded:
         planner = Planner(self.main, self.sections, self.rendering, self.settings, self.report)
         queues, resources, jobs = planner.queues(), planner.resources(), planner.jobs(now)
+        notifiers, deliveries = planner.notifiers()
         if not self.sections.jobs and "jobs" not in self.main.tree and not self.report.errors:
             self.report.warning("no-jobs", "there are no jobs", self.main.key(()), "add them under `jobs`")
         inspection, forgiven = None, 0
         if inspector is not None:
-            inspection = inspect(inspector, self.sources, jobs.values(), resources, self.main, self.report)
+            hooks = [check for check, _ in planner.hooks.checks(jobs)]
+            inspection = inspect(inspector, self.sources, jobs.values(), resources, hooks, self.main, self.report)
         if inspection is not None:
             jobs, forgiven = self._inspected(planner, jobs, inspection)
         if self.report.errors > forgiven or self.settings is None:
@@ -98,8 +101,9 @@ class _Loading:
             path=str(self.main.file),
             root=str(self.main.file.parent),
             timezone=planner.timezone,
-            jobs=jobs,
+            jobs={**jobs, **deliveries},
             queues=queues,
+            notifiers=notifiers,
             resources=resources,
             sources=self._without_failed(inspection),
             vars=plain(self.rendering.vars),
@@ -121,6 +125,7 @@ class _Loading:
             place, reason = verdicts.settle(job, self.sections.jobs[name], broken)
             settled[name] = msgspec.structs.replace(job, isolation=place, unusable=reason)
         verdicts.tell_params(settled, self.sections.jobs)
+        verdicts.tell_hooks({check.job: place for check, place in planner.hooks.checks(jobs)})
         return settled, verdicts.plugin_errors
 
     def _early(self, key: str) -> Any:
@@ -129,10 +134,17 @@ class _Loading:
     def _settings(self) -> FileShape | None:
         early = {"include": self.include, "plugins": self.plugins}
         data = {
-            key: early[key] if key in early else self.rendering.value(value, self.main, (key,), _use(key))
-            for key, value in settings(self.main).items()
+            key: early[key] if key in early else self._setting(key, value) for key, value in settings(self.main).items()
         }
         return check(FileShape, data, self.main, (), self.report)
+
+    def _setting(self, key: str, value: Any) -> Any:
+        if key != "defaults" or not isinstance(value, Block):
+            return self.rendering.value(value, self.main, (key,), Use.SETTING)
+        return {
+            name: self.rendering.value(inner, self.main, (key, name), Use.HOOK if name in HOOKS else Use.KEY)
+            for name, inner in value.items()
+        }
 
     def _without_failed(self, inspection: Inspection | None) -> PluginSources:
         """Workers don't import what failed; a plugin with a lesser problem has offered callables all the same."""
@@ -149,10 +161,6 @@ class _Loading:
         if shape is None:
             return Workers()
         return Workers(**{name: getattr(shape, name) for name in shape.model_fields_set})
-
-
-def _use(key: str) -> Use:
-    return Use.KEY if key == "defaults" else Use.SETTING
 
 
 def _failed_at_import(problem: PluginProblem) -> bool:

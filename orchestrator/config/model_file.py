@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from orchestrator.config.fields import Duration, Mapping, Name, Size, Span, TextList, wrong
+from orchestrator.config.model_hooks import NotifierShape
 from orchestrator.config.model_job import JobShape
-from orchestrator.config.model_policies import Policies, Shape, key
+from orchestrator.config.model_policies import Policies
 from orchestrator.config.model_queue import QueueShape
+from orchestrator.config.shapes import Shape, key
 
 
 class SecretShape(Shape):
@@ -60,6 +62,7 @@ class FragmentShape(Shape):
     jobs: Annotated[dict[Name, JobShape], OrNothing] = key("The jobs by name.")
     queues: Annotated[dict[Name, QueueShape], OrNothing] = key("The queues by name; `default` always exists.")
     resources: Annotated[dict[Name, ResourceShape], OrNothing] = key("The resources by name.")
+    notifiers: Annotated[dict[Name, NotifierShape], OrNothing] = key("Whom hooks can tell of what happens, by name.")
     vars: Mapping = key("Values to use in templates as `{{ vars.name }}`.")
 
 

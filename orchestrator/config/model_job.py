@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from orchestrator.config.fields import Duration, Mapping, Texts, wrong
-from orchestrator.config.model_policies import Policies, Shape, key
+from orchestrator.config.model_policies import Policies
+from orchestrator.config.shapes import Shape, key
 
 KINDS = ("cron", "every", "at")
 _EVERY = "How often, in words: `10 minutes`, `monday at 09:00`, `5 to 10 minutes`."

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from orchestrator.config.fields import Duration, Limit, Name, Size, Span, Texts, wrong
+from orchestrator.config.model_hooks import HookList, SlaShape
+from orchestrator.config.shapes import Shape, key
 from orchestrator.config.unique_by import UniqueBy
 from orchestrator.core.policies import Backoff, CatchUp, Isolation, Jitter, OnConflict, Overlap
-
-
-class Shape(BaseModel):
-    """Common to all: unknown keys are refused and nothing is converted. What isn't set stays out of
-    `model_fields_set`; the None that such a field then holds means nothing."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
-
-
-def key(description: str, **more: Any) -> Any:
-    """A key that may be left out, described for editors and the reference."""
-    return Field(default=None, description=description, **more)
 
 
 class RetryShape(Shape):
@@ -149,3 +139,10 @@ class Policies(Shape):
     memory_limit: Size = key("An attempt whose worker process uses more memory is killed.")
     log_limit: Size = key("How much output of an attempt is kept.")
     retention: RetentionShape = key("How long its history is kept. Keys that a job leaves out come from `defaults`.")
+    on_success: HookList = key("What is done when a run has succeeded: a job, `{notify: NAME}`, or a list of those.")
+    on_failure: HookList = key("What is done when a run has failed for good, whatever the reason.")
+    on_retry: HookList = key("What is done when an attempt has failed and another one follows.")
+    on_dead: HookList = key("What is done when a run has failed and used up all its attempts.")
+    on_late: HookList = key("What is done when the job is late by its `sla`.")
+    on_recovery: HookList = key("What is done at the first success after a failure, or after being late.")
+    sla: SlaShape = key("When the job is late. Keys that a job leaves out come from `defaults`.")

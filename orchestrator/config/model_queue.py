@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from orchestrator.config.fields import Span, wrong
 from orchestrator.config.key_texts import KeyText
-from orchestrator.config.model_policies import Shape, key
 from orchestrator.config.rates import Rate
+from orchestrator.config.shapes import Shape, key
 from orchestrator.core.plan import Queue
 from orchestrator.core.policies import Order, PerKey
 

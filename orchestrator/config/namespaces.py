@@ -1,12 +1,15 @@
-"""The names that templates start from: `env`, `vars`, `secrets`, `run`, `job`."""
+"""The names that templates start from: `env`, `vars`, `secrets`, `run`, `job`, `event`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from orchestrator.core.hooks import RunEvent
+
 RUN = ("id", "fire_time", "attempt")
 JOB = ("name",)
+EVENT = RunEvent.__struct_fields__
 
 
 class Names(dict[str, Any]):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeVar
 
+from orchestrator.config.hooks import HookReader
 from orchestrator.config.model_file import FileShape, ResourceShape
+from orchestrator.config.model_hooks import HOOKS, NotifierShape
 from orchestrator.config.model_job import JobShape
-from orchestrator.config.model_policies import Policies, Shape
+from orchestrator.config.model_policies import Policies
 from orchestrator.config.model_queue import QueueShape, to_queue
+from orchestrator.config.notifying import check_installed, check_urls, delivery_of, notifier_of
 from orchestrator.config.policies import Merge
 from orchestrator.config.queue_facts import with_queue
 from orchestrator.config.relations import Relations
@@ -17,13 +20,16 @@ from orchestrator.config.report import Report
 from orchestrator.config.schedules import Schedules
 from orchestrator.config.sections import Entry, Sections
 from orchestrator.config.shape import check, sound_part
+from orchestrator.config.shapes import Shape
 from orchestrator.config.source import BROKEN, Block, Source
 from orchestrator.core.errors import TriggerError
+from orchestrator.core.hooks import Notifier
 from orchestrator.core.plan import DEFAULT_QUEUE, Job, Queue, Resource
 from orchestrator.core.policies import Batching
 from orchestrator.triggers.zones import zone
 
 S = TypeVar("S", bound=Shape)
+_USES = {"params": Use.PARAMS, "unique": Use.KEY, **dict.fromkeys(HOOKS, Use.HOOK)}
 
 
 class Planner:
@@ -40,6 +46,8 @@ class Planner:
         self._rendering = rendering
         self._report = report
         self._queues: dict[str, Queue] = {}
+        policies = Entry("defaults", main, ("defaults",), self.defaults)
+        self.hooks = HookReader(policies, sections.jobs, sections.notifiers, report)
 
     def queues(self) -> dict[str, Queue]:
         """The queues; `default` is always among them."""
@@ -62,6 +70,21 @@ class Planner:
                 made[entry.name] = Resource(name=entry.name, use=shape.use, options=options, close=shape.close)
         return made
 
+    def notifiers(self) -> tuple[dict[str, Notifier], dict[str, Job]]:
+        """The notifiers, and the hidden jobs that deliver for them."""
+        made, deliveries = {}, {}
+        entries = self._sections.notifiers
+        installed = not entries or check_installed(next(iter(entries.values())), self._report)
+        uses = {"urls": Use.OPTIONS, "subject": Use.MESSAGE, "body": Use.MESSAGE}
+        for entry in entries.values():
+            shape = self._shape(NotifierShape, entry, uses)
+            if shape is not None and installed:
+                whole = entry.holding(shape)
+                check_urls(whole, self._report)
+                made[entry.name] = notifier_of(whole)
+                deliveries[made[entry.name].delivery] = delivery_of(whole, made[entry.name])
+        return made, deliveries
+
     def jobs(self, now: datetime) -> dict[str, Job]:
         """The jobs, with defaults merged and schedules checked."""
         relations = Relations(self._sections.jobs, self._sections.queues, self._report)
@@ -71,10 +94,10 @@ class Planner:
         merge = Merge(self.defaults, self._main, self._report)
         made = {}
         for name, entry in self._sections.jobs.items():
-            shape = self._shape(JobShape, entry, {"params": Use.PARAMS, "unique": Use.KEY})
+            shape = self._shape(JobShape, entry, _USES)
             if shape is not None:
                 made[name] = self._job(entry.holding(shape), relations, schedules, merge)
-        relations.check_circles({name: job.after for name, job in made.items()})
+        relations.check_circles({name: job.after for name, job in made.items()}, _hook_jobs(made))
         return made
 
     def _job(self, entry: Entry[JobShape], relations: Relations, schedules: Schedules, merge: Merge) -> Job:
@@ -95,6 +118,7 @@ class Planner:
             timezone=timezone,
             batch=_batching(shape),
             enabled="enabled" not in shape.model_fields_set or shape.enabled,
+            hooks=self.hooks.read(entry),
             **merge.policies(entry, scheduled=bool(triggers)),
         )
         return with_queue(job, self._queues.get(job.queue), entry, self._report)
@@ -117,6 +141,15 @@ def _batching(shape: JobShape) -> Batching | None:
     if "batch" not in shape.model_fields_set:
         return None
     return Batching(**{name: getattr(shape.batch, name) for name in shape.batch.model_fields_set})
+
+
+def _hook_jobs(jobs: dict[str, Job]) -> dict[str, set[str]]:
+    """The jobs that are run as hooks of each job."""
+    return {
+        name: {hook.job for hooks in job.hooks.values() for hook in hooks if hook.job is not None}
+        for name, job in jobs.items()
+        if job.hooks
+    }
 
 
 def _timezone(main: Source, settings: FileShape | None, report: Report) -> str:

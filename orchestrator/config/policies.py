@@ -8,17 +8,19 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.config.model_hooks import HOOKS
 from orchestrator.config.model_job import JobShape
 from orchestrator.config.model_policies import Policies
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Entry
 from orchestrator.config.source import Place, Source
+from orchestrator.core.hooks import Sla
 from orchestrator.core.plan import DEFAULT_TIMEOUT, Retention
 from orchestrator.core.policies import Overlap, Retry, Unique
 from orchestrator.core.units import format_duration
 
-_KEY_WISE = {"retry", "retention", "unique"}
-_MERGED = tuple(name for name in Policies.model_fields if name not in _KEY_WISE)
+_APART = {"retry", "retention", "unique", "sla", *HOOKS}
+_MERGED = tuple(name for name in Policies.model_fields if name not in _APART)
 
 
 class Merge:
@@ -31,6 +33,7 @@ class Merge:
         self._base = {name: getattr(defaults, name) for name in _MERGED if name in defaults.model_fields_set}
         self._base_retry = _keys_of(defaults, "retry")
         self._base_retention = _keys_of(defaults, "retention")
+        self._base_sla = _keys_of(defaults, "sla")
 
     def policies(self, job: Entry[JobShape], *, scheduled: bool) -> dict[str, Any]:
         """The keyword arguments for the plan's `Job`. What nobody set is left to its defaults, except that a job with
@@ -42,6 +45,7 @@ class Merge:
         merged["retry"] = self._retry(job)
         merged["retention"] = Retention(**{**self._base_retention, **_keys_of(job.value, "retention")})
         merged["unique"] = self._unique(job)
+        merged["sla"] = self._sla(job)
         self._compare_times(job, merged)
         self._compare_ends(job, merged)
         return merged
@@ -53,6 +57,13 @@ class Merge:
         if shape is None:
             return None
         return Unique(**{name: getattr(shape, name) for name in shape.model_fields_set})
+
+    def _sla(self, job: Entry[JobShape]) -> Sla:
+        sla = Sla(**{**self._base_sla, **_keys_of(job.value, "sla")})
+        if sla.start_within and sla.finish_within and sla.finish_within < sla.start_within:
+            message = "`finish_within` is shorter than `start_within`: a run that starts in time may be late already"
+            self._report.warning("odd-sla", message, self._where(job, "sla", "finish_within"))
+        return sla
 
     def _retry(self, job: Entry[JobShape]) -> Retry:
         keys = {**self._base_retry, **_keys_of(job.value, "retry")}

@@ -32,6 +32,8 @@ write `{{ env.DAYS | int }}` for a number. A value that starts with `{{` must be
 | `secrets.name` | a secret of `secrets` | `params`, `with`, `vars` |
 | `run.id`, `run.fire_time`, `run.attempt` | the run that is executed | `params` |
 | `job.name` | the job's name | `params` |
+| `event.…` | what happened: `kind`, `job`, `run_id`, … | `params` of a hook; `subject` and `body` of a notifier |
+| `events`, `count` | all that a message tells of, and how many there are | `subject` and `body` of a notifier |
 
 What uses `secrets`, `run` or `job` is checked when the file is read, and rendered in the worker just before each
 attempt (for `with`: when the worker opens the resource), so that secrets are in no file, database or message.
@@ -45,12 +47,16 @@ _ORDER = (
     ("Retry", "retry", ""),
     ("Retention", "retention", ""),
     ("Unique", "unique", ""),
+    ("Hook", "A hook", "Each entry of `on_success`, `on_failure`, …; just a text is a job's name."),
+    ("Sla", "sla", ""),
     ("Trigger", "triggers", ""),
     ("After", "after", ""),
     ("Batch", "batch", ""),
     ("Queue", "A queue", "Each entry of `queues`."),
     ("PerKey", "per_key", ""),
     ("Resource", "A resource", "Each entry of `resources`."),
+    ("Notifier", "A notifier", "Each entry of `notifiers`."),
+    ("Group", "group", ""),
     ("Secret", "A secret", "Each entry of `secrets`."),
     ("Workers", "workers", ""),
 )

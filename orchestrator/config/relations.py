@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from orchestrator.config.keys import close_to
@@ -15,6 +15,10 @@ from orchestrator.core.triggers import AfterTrigger, On
 
 _MAX_SUGGESTIONS = 100
 """Suggestions cost a comparison with every known name; a file with more mistakes has one cause."""
+
+
+_AS_HOOK = " (a hook)"
+_NO_HOOKS: Mapping[str, Collection[str]] = {}
 
 
 class Relations:
@@ -53,14 +57,20 @@ class Relations:
                 found.append(AfterTrigger(job=after.job, on=On(after.on or On.SUCCESS)))
         return tuple(found)
 
-    def check_circles(self, afters: Mapping[str, tuple[AfterTrigger, ...]]) -> None:
-        """Report every circle of `after` once, naming all of it, at the job of it that comes first in the files."""
+    def check_circles(
+        self, afters: Mapping[str, tuple[AfterTrigger, ...]], hooks: Mapping[str, Collection[str]] = _NO_HOOKS
+    ) -> None:
+        """Report every circle of `after` once, naming all of it, at the job of it that comes first in the files.
+
+        A job that is run as a hook comes after the job whose hook it is. That run fires no hooks itself, so it is
+        another node than the job's other runs.
+        """
         rank = {name: index for index, name in enumerate(afters)}
-        for circle in _circles({name: [after.job for after in found] for name, found in afters.items()}):
-            first = min(range(len(circle)), key=lambda i: rank[circle[i]])
+        for circle in _circles(_edges(afters, hooks)):
+            first = min(range(len(circle)), key=lambda i: rank.get(circle[i], len(rank)))
             turned = [*circle[first:], *circle[:first], circle[first]]
             message = f"these jobs come after each other in a circle: {' after '.join(turned)}"
-            place = self._places[turned[0], turned[1]]
+            place = self._places[turned[0], turned[1].removesuffix(_AS_HOOK)]
             self._report.error("after-circle", message, place, "remove one `after` of them")
 
     def _queue(self, name: str, entry: Entry[Any], key: str) -> None:
@@ -73,6 +83,20 @@ class Relations:
         self._misses += 1
         close = close_to(name, known) if self._misses <= _MAX_SUGGESTIONS else None
         return f"did you mean `{close}`?" if close else None
+
+
+def _edges(
+    afters: Mapping[str, tuple[AfterTrigger, ...]], hooks: Mapping[str, Collection[str]]
+) -> dict[str, list[str]]:
+    """What each job comes after."""
+    owners: dict[str, list[str]] = {}
+    for owner, jobs in hooks.items():
+        for job in jobs:
+            owners.setdefault(job + _AS_HOOK, []).append(owner)
+    edges = {name: [after.job for after in found] for name, found in afters.items()}
+    for befores in edges.values():
+        befores += [job + _AS_HOOK for job in befores if job + _AS_HOOK in owners]
+    return {**edges, **owners}
 
 
 def _circles(edges: Mapping[str, list[str]]) -> list[list[str]]:

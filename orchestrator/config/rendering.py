@@ -9,10 +9,11 @@ from typing import Any
 
 from orchestrator.config import namespaces
 from orchestrator.config.keys import close_to
-from orchestrator.config.namespaces import JOB, RUN
+from orchestrator.config.namespaces import EVENT, JOB, RUN
 from orchestrator.config.report import Report
 from orchestrator.config.source import BROKEN, Block, Items, Path_, Source
 from orchestrator.config.templates import Compiled, Mention, TemplateFault, compiled, evaluate, is_template
+from orchestrator.core.hooks import EVENT_NAMES
 from orchestrator.core.json_values import holds_template
 from orchestrator.core.plan import TEMPLATE_KEY
 
@@ -25,6 +26,8 @@ class Use(Enum):
     PARAMS = ("env", "vars", "secrets", "run", "job")
     KEY = ("env", "vars", "params")
     """A setting that may hold `{{ params.… }}`: such a text is left as it is, for `key_texts` to read."""
+    HOOK = ("env", "vars", "secrets", "run", "job", "event")
+    MESSAGE = ("env", "vars", "event", "events", "count")
     EARLY = ("env",)
     """Read before the variables are known."""
 
@@ -36,7 +39,14 @@ _WHY_NOT = {
     "vars": "variables are not known here; `env` is",
     "params": "a run's parameters can be used in `unique`, and in `by` and `rate_limit_by` of a queue, only",
     "steps": "`steps` is not known here",
+    "event": "`event` is known only in a hook's `params`, and in the `subject` and `body` of a notifier",
+    "events": "`events` are known only in the `subject` and `body` of a notifier",
+    "count": "`count` is known only in the `subject` and `body` of a notifier",
 }
+
+
+_LATER = frozenset({"secrets", "run", "job", *EVENT_NAMES})
+"""Names whose values only the worker has."""
 
 
 class Rendering:
@@ -97,7 +107,7 @@ class Rendering:
 
     def _must_wait(self, template: Compiled) -> bool:
         for root, name in template.mentions:
-            if root in ("secrets", "run", "job"):
+            if root in _LATER:
                 return True
             if root == "vars" and (name in self._deferred or (name is None and self._deferred)):
                 return True
@@ -121,7 +131,8 @@ class Rendering:
         raise TemplateFault("undefined-name", f"the template's name `{root}` is not known", hint)
 
     def _known(self, root: str) -> Any:
-        return {"env": self._environ, "vars": self.vars, "secrets": self.secrets, "run": RUN, "job": JOB}[root]
+        known: dict[str, Any] = {"env": self._environ, "vars": self.vars, "secrets": self.secrets}
+        return {**known, "run": RUN, "job": JOB, "event": EVENT, "events": (), "count": ()}[root]
 
 
 def _unknown(mention: Mention, known: Any) -> TemplateFault:

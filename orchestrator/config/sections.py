@@ -11,8 +11,11 @@ from orchestrator.config.report import Report
 from orchestrator.config.source import BROKEN, Block, Path_, Place, Source
 
 T = TypeVar("T")
-SECTIONS = ("jobs", "queues", "resources", "vars")
-_SINGULAR = {"jobs": "job", "queues": "queue", "resources": "resource", "vars": "variable", "secrets": "secret"}
+SECTIONS = ("jobs", "queues", "resources", "notifiers", "vars")
+_SINGULAR = {
+    "jobs": "job", "queues": "queue", "resources": "resource", "notifiers": "notifier", "vars": "variable",
+    "secrets": "secret",
+}  # fmt: skip
 _NAME_RULE = (
     "a name is letters, digits, `.`, `_` and `-`, starts with a letter or digit, and has at most 100 characters"
 )
@@ -47,6 +50,7 @@ class Sections:
     jobs: dict[str, Entry[Any]] = field(default_factory=dict)
     queues: dict[str, Entry[Any]] = field(default_factory=dict)
     resources: dict[str, Entry[Any]] = field(default_factory=dict)
+    notifiers: dict[str, Entry[Any]] = field(default_factory=dict)
     vars: dict[str, Entry[Any]] = field(default_factory=dict)
 
     def gather(self, source: Source, report: Report) -> None:

@@ -10,10 +10,12 @@ from pydantic_core import ErrorDetails
 from orchestrator.config.fields import shown
 from orchestrator.config.keys import close_to, hint_for
 from orchestrator.config.model_file import WorkersShape
+from orchestrator.config.model_hooks import HOOKS, GroupShape, HookShape, SlaShape
 from orchestrator.config.model_job import AfterShape, JobShape, TriggerShape
-from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, Shape, UniqueShape
+from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, UniqueShape
 from orchestrator.config.model_queue import PerKeyShape
 from orchestrator.config.report import Report
+from orchestrator.config.shapes import Shape
 from orchestrator.config.source import BROKEN, Path_, Source
 
 S = TypeVar("S", bound=Shape)
@@ -32,6 +34,9 @@ _INNER: dict[str, type[Shape]] = {
     "defaults": Policies,
     "workers": WorkersShape,
     "per_key": PerKeyShape,
+    "sla": SlaShape,
+    "group": GroupShape,
+    **dict.fromkeys(HOOKS, HookShape),
 }
 
 

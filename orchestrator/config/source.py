@@ -97,7 +97,7 @@ class Source:
             elif isinstance(node, Items) and isinstance(step, int) and step < len(node):
                 key = value = node.spot(step)
                 node = node[step]
-            else:
+            elif step != 0 or isinstance(node, Items):  # one value may stand for a list of one
                 break
         return key, value
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.core.hooks import Hook, HookKind, Notifier, Sla
 from orchestrator.core.keys import KeyTemplate
 from orchestrator.core.policies import Batching, CatchUp, Isolation, Order, Overlap, PerKey, RateLimit, Retry, Unique
 from orchestrator.core.triggers import AfterTrigger, TimeTrigger
@@ -75,6 +76,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     enabled: bool = True
     unusable: str | None = None
     """Why the job can't run although the rest can: its plugin failed at import."""
+    hooks: dict[HookKind, tuple[Hook, ...]] = {}
+    sla: Sla = Sla()
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it is no job that somebody wrote, but one that the configuration implies: those have a `/`."""
+        return "/" in self.name
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -145,9 +153,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sources: PluginSources = PluginSources()
     vars: dict[str, Any] = {}
     secrets: dict[str, Secret] = {}
+    notifiers: dict[str, Notifier] = {}
     workers: Workers = Workers()
     shutdown_grace: timedelta = timedelta(seconds=30)
     files: tuple[str, ...] = ()
     """Every file that was read, absolute; a reload watches them."""
     includes: tuple[str, ...] = ()
     """The patterns of `include:`, absolute: where a file may appear that is to be read, too."""
+
+    @property
+    def declared(self) -> list[Job]:
+        """The jobs that somebody wrote."""
+        return [job for job in self.jobs.values() if not job.hidden]

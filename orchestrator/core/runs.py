@@ -52,6 +52,10 @@ class Cause(StrEnum):
     AFTER = "after"
     START = "start"
     MANUAL = "manual"
+    BACKFILL = "backfill"
+    """A person asked for fire times of the past."""
+    HOOK = "hook"
+    """Another job's run came to something that its hooks are for."""
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

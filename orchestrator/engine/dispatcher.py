@@ -17,6 +17,7 @@ from orchestrator.core.policies import Isolation, Overlap
 from orchestrator.core.runs import Outcome
 from orchestrator.engine.batching import items_of
 from orchestrator.engine.events import Emit, Event
+from orchestrator.engine.hooks import merged_for_delivery
 from orchestrator.engine.verdict import Held
 from orchestrator.executors.contract import Ended, Executor, Order
 from orchestrator.store.candidates import Lane
@@ -243,7 +244,7 @@ def _order(held: Held, items: tuple[BatchItem, ...] = ()) -> Order:
         job=job.name,
         call=job.call,
         isolation=job.isolation,
-        params=run.params or {},
+        params=merged_for_delivery(job, run.params or {}),
         cause=run.cause.value,
         fire_time=run.fire_time,
         timezone=job.timezone,

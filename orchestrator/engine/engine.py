@@ -7,7 +7,6 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,11 +16,13 @@ from orchestrator.core.errors import StoreError
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import RunState
+from orchestrator.engine.consequences import Consequences
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.inbox import Inbox
+from orchestrator.engine.lateness import Watch
 from orchestrator.engine.maintenance import Maintenance, Task
-from orchestrator.engine.newruns import Followers, key_of
+from orchestrator.engine.newruns import key_of
 from orchestrator.engine.recorder import Recorder
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.retention import Pruner
@@ -29,8 +30,8 @@ from orchestrator.engine.scheduler import Scheduler
 from orchestrator.executors.contract import Executor
 from orchestrator.store import instances, queries
 from orchestrator.store.alignment import align_isolation, give_keys, without_key
-from orchestrator.store.claims import expire
-from orchestrator.store.creation import NewRun
+from orchestrator.store.backfills import admit
+from orchestrator.store.claims import DEADLINE_REASON, Aftermath, Overdue, expire
 from orchestrator.store.plans import keep_plan
 from orchestrator.store.store import Store
 
@@ -39,6 +40,8 @@ LEASE = timedelta(seconds=15)
 HEARTBEAT_SECONDS = 5
 RECOVERY_SECONDS = 5
 DEADLINE_SECONDS = 1
+BACKFILL_SECONDS = 2
+LATE_SECONDS = 5
 RETENTION_SECONDS = 2
 TIDY_SECONDS = 60
 SWITCH_INTERVAL = 0.0005
@@ -71,20 +74,23 @@ class Engine:
         self._executing = False
         self._wake_path = ""
         self._host = socket.gethostname()
-        followers = Followers(plan)
+        consequences = Consequences(plan)
         self._dispatcher = Dispatcher(plan, store, executor, clock, emit, on_pauses=self._pause, only_run=only_run)
         self._scheduler = Scheduler(plan, store, clock, emit, self._dispatcher)
         self._recorder = Recorder(
-            self._dispatcher.held, followers, store, clock, emit, on_settled=self._dispatcher.settled
+            self._dispatcher.held, consequences, store, clock, emit, on_settled=self._dispatcher.settled
         )
         self._dispatcher.on_unknown = self._recorder.take_ends
         self._dispatcher.on_lost = self._renew_lease
-        self._recovery = Recovery(plan, store, followers, clock, emit, self._host)
+        self._recovery = Recovery(plan, store, consequences, clock, emit, self._host)
+        self._watch = Watch(plan, consequences.hooks, store, clock, emit)
         self._pruner = Pruner(plan, store, clock)
         tasks: dict[Task, int] = {
             self._renew_lease: HEARTBEAT_SECONDS,
             self._recover: RECOVERY_SECONDS,
             self._expire: DEADLINE_SECONDS,
+            self._admit: BACKFILL_SECONDS,
+            self._look_for_late: LATE_SECONDS,
             self._pruner.sweep: RETENTION_SECONDS,
             self._align_keys: TIDY_SECONDS,
             _tidy_memory: TIDY_SECONDS,
@@ -117,15 +123,16 @@ class Engine:
         await self._store.submit(keep_plan, plan, self._clock.now())
         await self._store.submit(instances.note_config, self._dispatcher.owner, self._clock.now(), None)
         _spare_the_collector()
-        self._say("config.applied", jobs=len(plan.jobs), path=plan.path)
+        self._say("config.applied", jobs=len(plan.declared), path=plan.path)
 
     def _take_up(self, plan: Plan) -> None:
         """All parts at once: no run of one plan may meet workers, policies or limits of the other."""
         self._plan = plan
-        followers = Followers(plan)
+        consequences = Consequences(plan)
         self._executor.apply(plan)
-        self._recorder.followers = followers
-        self._recovery.apply(plan, followers)
+        self._recorder.consequences = consequences
+        self._recovery.apply(plan, consequences)
+        self._watch.apply(plan, consequences.hooks)
         self._pruner.apply(plan)
         self._dispatcher.apply(plan)
 
@@ -182,7 +189,7 @@ class Engine:
         self._executing = True
         await self._executor.start(self._plan, self._recorder.take)
         _spare_the_collector()
-        self._say("engine.started", instance=self._dispatcher.owner, jobs=len(self._plan.jobs))
+        self._say("engine.started", instance=self._dispatcher.owner, jobs=len(self._plan.declared))
 
     async def _align(self, plan: Plan) -> None:
         isolations = {job.name: job.isolation for job in plan.jobs.values()}
@@ -241,11 +248,25 @@ class Engine:
     async def _expire(self) -> None:
         now = self._clock.now()
 
-        def followers(job: str) -> Sequence[NewRun]:
-            return self._recorder.followers.of(job, RunState.FAILED, now)
+        consequences = self._recorder.consequences
 
-        for run_id, job in await self._store.submit(expire, now, followers):
-            self._say("run.failed", level="error", job=job, run_id=run_id, reason="its deadline passed")
+        def aftermath(run: Overdue) -> Aftermath:
+            return Aftermath(
+                followers=consequences.followers.of(run.job, RunState.FAILED, now),
+                reaction=consequences.hooks.at_deadline(run, DEADLINE_REASON, now),
+            )
+
+        for run in await self._store.submit(expire, now, aftermath):
+            self._say("run.failed", level="error", job=run.job, run_id=run.id, reason="its deadline passed")
+
+    async def _admit(self) -> None:
+        """Ends make room for a backfill's next runs at once; this finds what was cancelled or recovered."""
+        if await self._store.submit(admit, self._clock.now()):
+            self._dispatcher.wake()
+
+    async def _look_for_late(self) -> None:
+        if self._only_run is None and await self._watch.look():
+            self._dispatcher.wake()
 
     def _pause(self, jobs: frozenset[str]) -> None:
         self._scheduler.paused = jobs

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.hooks import DELIVERY
 from orchestrator.core.json_values import DEEPEST, holds_template, is_too_deep
 from orchestrator.core.keys import NO_KEY, key_of_all, make_key, shortened
 from orchestrator.core.plan import TEMPLATE_KEY, Job, Plan
@@ -57,7 +58,9 @@ def new_run(
     if params:
         _check(params)
     due_at = (asked.due_at or fire_time or now) + delay
-    merged = {**job.params, **params} if params else job.params
+    # Where messages go may hold passwords: that is looked up when they are sent, and not copied to every run.
+    own = {} if job.name.startswith(DELIVERY) else job.params
+    merged = {**own, **params} if params else own
     expires_in = job.expires_in if asked.expires_in is None else asked.expires_in
     return NewRun(
         job=job.name,

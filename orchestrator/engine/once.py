@@ -38,7 +38,7 @@ async def run_once(
     run_id = store.write(create_runs, [new])[0].id
     assert run_id is not None  # noqa: S101 - only fires and followers can have been created by others
     emit(Event(name="run.created", at=clock.now(), fields={"job": job_name, "run_id": run_id}))
-    alone = msgspec.structs.replace(plan, jobs={job_name: plan.jobs[job_name]})
+    alone = msgspec.structs.replace(plan, jobs={job_name: plan.jobs[job_name]}, notifiers={})
     engine = Engine(alone, store, executor, clock=clock, emit=emit, only_run=run_id)
     working = asyncio.create_task(engine.run())
     try:

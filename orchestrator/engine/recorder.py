@@ -9,10 +9,10 @@ import msgspec
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.errors import DamagedError, StoreError
-from orchestrator.core.runs import LogLine, Outcome, RunState
+from orchestrator.core.runs import Cause, LogLine, Outcome, RunState
 from orchestrator.engine.batching import ends_of
+from orchestrator.engine.consequences import Consequences
 from orchestrator.engine.events import Emit, Event
-from orchestrator.engine.newruns import Followers
 from orchestrator.engine.verdict import Held, judge
 from orchestrator.executors.contract import Ended, Notice, Output, Progress, Report, Saved
 from orchestrator.store.batches import Batch, apart, write_batch
@@ -38,14 +38,14 @@ class Recorder:
     def __init__(
         self,
         held: dict[int, Held],
-        followers: Followers,
+        consequences: Consequences,
         store: Store,
         clock: Clock,
         emit: Emit,
         on_settled: OnSettled,
     ) -> None:
         self._held = held
-        self.followers = followers
+        self.consequences = consequences
         self._store = store
         self._clock = clock
         self._emit = emit
@@ -96,6 +96,7 @@ class Recorder:
         for ended in ends_of(report, held):
             if (member := self._held.get(ended.run_id)) and member.run.attempt == ended.attempt:
                 batch.endings.append(self._judged(member, ended))
+                batch.ends_backfill = batch.ends_backfill or member.run.cause is Cause.BACKFILL
                 ends[ended.run_id] = ended
 
     def _add(self, report: Ended | Output | Progress | Saved, held: Held, batch: Batch, ends: dict[int, Ended]) -> None:
@@ -111,7 +112,7 @@ class Recorder:
                 batch.saved.append(SavedValue(run_id=run_id, attempt=attempt, value=value))
 
     def _judged(self, held: Held, ended: Ended) -> Ending:
-        return with_followers(judge(held, ended), held, self.followers, self._clock)
+        return with_consequences(judge(held, ended), held, ended, self.consequences, self._clock)
 
     async def _write(self, batch: Batch, ends: dict[int, Ended]) -> None:
         try:
@@ -132,7 +133,8 @@ class Recorder:
             del self._held[ending.run_id]
             state = settled.states.get(ending.run_id)
             self._tell(held, ends[ending.run_id], ending, state)
-        restless = bool(settled.created) or any(not state.finished for state in settled.states.values())
+        again = any(not state.finished for state in settled.states.values())
+        restless = bool(settled.created or settled.admitted) or again
         self._on_settled(restless=restless)
 
     async def _durable(self, batch: Batch) -> Settled:
@@ -164,7 +166,9 @@ class Recorder:
         """Write an end without what it came with, and if need be without what would follow: a run may fail for what
         it brought, but must not run for ever."""
         held = self._held.get(ending.run_id)
-        following = [with_followers(msgspec.structs.replace(ending), held, self.followers, self._clock)] if held else []
+        ended = msgspec.structs.replace(ends[ending.run_id], error=None)
+        whole = msgspec.structs.replace(ending)
+        following = [with_consequences(whole, held, ended, self.consequences, self._clock)] if held else []
         for one in (*following, ending):
             batch = Batch(owner=owner, endings=[one])
             try:
@@ -191,10 +195,12 @@ def bare_end(ending: Ending, why: str) -> Ending:
     return Ending(run_id=ending.run_id, attempt=ending.attempt, state=RunState.FAILED, record=record, reason=reason)
 
 
-def with_followers(ending: Ending, held: Held, followers: Followers, clock: Clock) -> Ending:
-    """The ending, with the runs that it fires if it is final."""
+def with_consequences(ending: Ending, held: Held, ended: Ended, consequences: Consequences, clock: Clock) -> Ending:
+    """The ending, with what follows from it: other jobs' runs if it is final, and what the job's hooks say."""
+    now = clock.now()
     if ending.state.finished:
-        ending.followers = followers.of(held.job.name, ending.state, clock.now())
+        ending.followers = consequences.followers.of(held.job.name, ending.state, now)
+    ending.reaction = consequences.hooks.at_end(held, ended, ending, now)
     return ending
 
 

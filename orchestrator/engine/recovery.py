@@ -8,10 +8,10 @@ from datetime import datetime
 from orchestrator.core.clock import Clock
 from orchestrator.core.plan import Job, Plan
 from orchestrator.core.runs import Outcome, Run
+from orchestrator.engine.consequences import Consequences
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.inbox import remove_left
-from orchestrator.engine.newruns import Followers
-from orchestrator.engine.recorder import finished_event, with_followers
+from orchestrator.engine.recorder import finished_event, with_consequences
 from orchestrator.engine.verdict import Held, judge
 from orchestrator.executors.contract import Ended
 from orchestrator.store import instances, queries
@@ -28,19 +28,21 @@ _GONE = "its process is gone"
 class Recovery:
     """Sweeps for dead engines. Every step is fenced, so however many engines sweep, each run is recovered once."""
 
-    def __init__(self, plan: Plan, store: Store, followers: Followers, clock: Clock, emit: Emit, host: str) -> None:
+    def __init__(
+        self, plan: Plan, store: Store, consequences: Consequences, clock: Clock, emit: Emit, host: str
+    ) -> None:
         self._plan = plan
         self._store = store
         self._clock = clock
         self._emit = emit
         self._host = host
-        self._followers = followers
+        self._consequences = consequences
         self._suspects: dict[int, datetime] = {}
 
-    def apply(self, plan: Plan, followers: Followers) -> None:
+    def apply(self, plan: Plan, consequences: Consequences) -> None:
         """Judge what is recovered from now on by another plan."""
         self._plan = plan
-        self._followers = followers
+        self._consequences = consequences
 
     async def sweep(self, own_id: int) -> int:
         """Retire dead engines and recover what stopped engines still hold; gives how many runs were recovered."""
@@ -75,7 +77,10 @@ class Recovery:
         while runs := await self._store.read_soon(queries.running_of, [owner], BATCH):
             now = self._clock.now()
             judged = [(held := self._held(run, owner), ended := self._crashed(run), judge(held, ended)) for run in runs]
-            endings = [with_followers(ending, held, self._followers, self._clock) for held, _, ending in judged]
+            endings = [
+                with_consequences(ending, held, ended, self._consequences, self._clock)
+                for held, ended, ending in judged
+            ]
             settled = await self._store.submit(settle, owner, endings, now)
             if not settled.states:
                 return recovered

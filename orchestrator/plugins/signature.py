@@ -112,7 +112,7 @@ class Binder:
         """Every wrong parameter. Values of `deferred` names don't exist yet: they are present, but not checked."""
         present = {name: value for name, value in params.items() if name not in deferred}
         wrong = self._name_faults({**params, **dict.fromkeys(deferred)})
-        values = {name: value for name, value in present.items() if self._takes(name)}
+        values = {name: value for name, value in present.items() if self.takes(name)}
         wrong += self._validator.check(values, tell_values=True)[1]
         return [*wrong, *self._resource_faults(values), *self.needs()]
 
@@ -125,13 +125,14 @@ class Binder:
 
     def _checked(self, params: dict[str, Any]) -> dict[str, Any]:
         wrong = self._name_faults(params)
-        values = {name: value for name, value in params.items() if self._takes(name)} if wrong else params
+        values = {name: value for name, value in params.items() if self.takes(name)} if wrong else params
         arguments, faults = self._validator.check(values, tell_values=False)
         if wrong or faults:
             raise ParamsError(self.name, wrong + faults)
         return arguments
 
-    def _takes(self, name: str) -> bool:
+    def takes(self, name: str) -> bool:
+        """Whether `params` may have this name."""
         return name in self._names or (self.surface.takes_extra and name not in self._filled)
 
     def _name_faults(self, params: Mapping[str, Any]) -> list[Fault]:
@@ -140,7 +141,7 @@ class Binder:
             for name in self._required
             if name not in params
         ]
-        return wrong + [self._unknown(name) for name in params if not self._takes(name)]
+        return wrong + [self._unknown(name) for name in params if not self.takes(name)]
 
     def _unknown(self, name: str) -> Fault:
         if self.surface.batch is not None and name == self.surface.batch.name:

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from orchestrator.core.runs import LogLine
+from orchestrator.store.backfills import admit
 from orchestrator.store.endings import Ending, Settled, settle
 from orchestrator.store.output import ProgressMark, SavedValue, append_logs, mark_progress, save_checkpoints
 
@@ -20,6 +21,8 @@ class Batch(msgspec.Struct, kw_only=True):
     progress: list[ProgressMark] = []
     saved: list[SavedValue] = []
     endings: list[Ending] = []
+    ends_backfill: bool = False
+    """One of the endings is a backfill's: it may make room for runs that are held back."""
 
     def __bool__(self) -> bool:
         return bool(self.endings or self.logs or self.progress or self.saved)
@@ -28,7 +31,11 @@ class Batch(msgspec.Struct, kw_only=True):
 def apart(batch: Batch) -> list[Batch]:
     """The same in pieces, one for each end and one for all else, so that what can't be written stands alone."""
     rest = Batch(owner=batch.owner, logs=batch.logs, progress=batch.progress, saved=batch.saved)
-    return [piece for piece in (rest, *(Batch(owner=batch.owner, endings=[e]) for e in batch.endings)) if piece]
+    return [piece for piece in (rest, *(_alone(batch, ending) for ending in batch.endings)) if piece]
+
+
+def _alone(batch: Batch, ending: Ending) -> Batch:
+    return Batch(owner=batch.owner, endings=[ending], ends_backfill=batch.ends_backfill)
 
 
 def write_batch(connection: Connection, batch: Batch, now: datetime) -> Settled:
@@ -37,4 +44,7 @@ def write_batch(connection: Connection, batch: Batch, now: datetime) -> Settled:
     if batch.saved:
         save_checkpoints(connection, batch.owner, batch.saved, now)
     mark_progress(connection, batch.owner, batch.progress)
-    return settle(connection, batch.owner, batch.endings, now)
+    settled = settle(connection, batch.owner, batch.endings, now)
+    if batch.ends_backfill:
+        settled.admitted = admit(connection, now)
+    return settled

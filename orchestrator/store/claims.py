@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, func, select, update
 
+from orchestrator.core.hooks import DELIVERY
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.store.batching import Gathered, fill, note_batches
 from orchestrator.store.bulk import from_micros
@@ -16,8 +17,10 @@ from orchestrator.store.candidates import Candidate, ClaimRequest, Lane
 from orchestrator.store.chunks import chunked
 from orchestrator.store.creation import NewRun, create_runs
 from orchestrator.store.instances import is_living
+from orchestrator.store.notices import take
 from orchestrator.store.pauses import paused
 from orchestrator.store.picking import Picked, pick
+from orchestrator.store.reactions import Ended, Reaction, react
 from orchestrator.store.states import FAILED, QUEUED, is_active, is_queued, is_running, is_scheduled
 from orchestrator.store.tables import checkpoints, runs
 
@@ -90,14 +93,30 @@ def claim(connection: Connection, request: ClaimRequest) -> Claimed:
             next_due = min(at, next_due or at)
     wishes = _wishes(connection, request.owner, held_back.jobs) if request.listen else None
     saved = _checkpoints(connection, picked)
-    claimed = [_claimed(row, saved) for row in picked]
+    claimed = [_claimed(connection, row, saved, request.now) for row in picked]
     return Claimed(runs=claimed, waiting=waiting, next_due=next_due, turns=turns, batches=batches, wishes=wishes)
 
 
+class Overdue(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that failed because it didn't start before its deadline."""
+
+    id: int
+    job: str
+    cause: Cause
+    fire_time: datetime | None
+
+
+class Aftermath(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows from a run's end that no attempt made."""
+
+    followers: Sequence[NewRun] = ()
+    reaction: Reaction | None = None
+
+
 def expire(
-    connection: Connection, now: datetime, followers: Callable[[str], Sequence[NewRun]] = lambda _: ()
-) -> list[tuple[int, str]]:
-    """Fail what didn't start before its deadline, and create the runs that follow; gives (run id, job).
+    connection: Connection, now: datetime, aftermath: Callable[[Overdue], Aftermath] = lambda _: Aftermath()
+) -> list[Overdue]:
+    """Fail what didn't start before its deadline, and create the runs that follow.
 
     Some at a time: the next call takes the rest. Served by `runs_deadline`.
     """
@@ -107,12 +126,19 @@ def expire(
         update(runs)
         .where(runs.c.id.in_(some))
         .values(state=FAILED, finished_at=now, reason=DEADLINE_REASON)
-        .returning(runs.c.id, runs.c.job)
+        .returning(runs.c.id, runs.c.job, runs.c.cause, runs.c.fire_time)
     )
-    failed = [(run_id, job) for run_id, job in connection.execute(statement)]
-    following = [msgspec.structs.replace(run, parent_id=run_id) for run_id, job in failed for run in followers(job)]
-    if following:
-        create_runs(connection, following)
+    failed = [
+        Overdue(id=run_id, job=job, cause=_CAUSES[cause], fire_time=fire_time)
+        for run_id, job, cause, fire_time in connection.execute(statement)
+    ]
+    found = [(run, aftermath(run)) for run in failed]
+    new = [msgspec.structs.replace(child, parent_id=run.id) for run, after in found for child in after.followers]
+    ends = [Ended(run_id=run.id, state=RunState.FAILED, reaction=a.reaction) for run, a in found if a.reaction]
+    if ends:
+        new += react(connection, ends, now)
+    if new:
+        create_runs(connection, new)
     return failed
 
 
@@ -162,7 +188,10 @@ def _checkpoints(connection: Connection, picked: list[Candidate]) -> dict[int, A
 _CAUSES = {cause.value: cause for cause in Cause}
 
 
-def _claimed(row: Candidate, saved: dict[int, Any]) -> ClaimedRun:
+def _claimed(connection: Connection, row: Candidate, saved: dict[int, Any], now: datetime) -> ClaimedRun:
+    params = msgspec.json.decode(row.params) if row.params is not None else None
+    if params is not None and row.job.startswith(DELIVERY):
+        params = take(connection, row.id, row.attempt, params, now)
     return ClaimedRun(
         id=row.id,
         job=row.job,
@@ -171,6 +200,6 @@ def _claimed(row: Candidate, saved: dict[int, Any]) -> ClaimedRun:
         cause=_CAUSES[row.cause],
         fire_time=from_micros(row.fire_time),
         deadline_at=from_micros(row.deadline_at),
-        params=msgspec.json.decode(row.params) if row.params is not None else None,
+        params=params,
         checkpoint=saved.get(row.id),
     )

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Dialect, and_, bindparam, select, update
+from sqlalchemy import Connection, Dialect, Text, and_, bindparam, literal_column, select, update
 
 from orchestrator.core.plan import DEFAULT_AGING, DEFAULT_QUEUE
 from orchestrator.core.policies import Isolation, OnConflict, Order, Overlap
@@ -136,7 +136,7 @@ class _Batch:
     def __init__(self, connection: Connection, new: Sequence[NewRun], grab: Grab | None) -> None:
         self._connection = connection
         self._known = _already_created(connection, new)
-        self._busy = _busy_jobs(connection, new, every_job=grab is not None)
+        self._busy, self._occupied = _busy_jobs(connection, new, every_job=grab is not None)
         lanes = {(run.queue, run.isolation) for run in new}
         self._openings = Openings(connection, grab, lanes) if grab is not None else None
         self._replaceable: dict[str, _Draft] = {}
@@ -170,7 +170,9 @@ class _Batch:
         if run.overlap is Overlap.REPLACE:
             self._replace(draft)
         self._begin(draft)
-        self._busy.add(run.job)
+        self._occupied.add(run.job)
+        if run.cause is not Cause.BACKFILL:
+            self._busy.add(run.job)
 
     def _begin(self, draft: _Draft) -> None:
         run, openings = draft.run, self._openings
@@ -182,7 +184,7 @@ class _Batch:
             draft.become(RunState.QUEUED)
 
     def _may_start(self, run: NewRun) -> bool:
-        return not run.gathered and run.job not in self._busy
+        return not run.gathered and run.job not in self._occupied
 
     def _is_first(self, draft: _Draft, unique: Uniqueness) -> bool:
         """Whether a draft has its key for itself; it has once those that stood in its way are cancelled."""
@@ -309,23 +311,28 @@ def _already_created(connection: Connection, new: Iterable[NewRun]) -> set[tuple
 _among_jobs = runs.c.job.in_(bindparam("jobs", expanding=True))
 _JOBS_FIRED = select(runs.c.job).where(runs.c.fire_time == bindparam("value"), _among_jobs)
 _JOBS_FOLLOWING = select(runs.c.job).where(runs.c.parent_id == bindparam("value"), _among_jobs)
-_JOBS_BUSY = select(runs.c.job).where(is_active, _among_jobs).distinct()
+_is_backfill = runs.c.cause == literal_column(f"'{Cause.BACKFILL.value}'", Text)
+_JOBS_BUSY = select(runs.c.job, _is_backfill).where(is_active, _among_jobs).distinct()
 
 
-def _busy_jobs(connection: Connection, new: Iterable[NewRun], *, every_job: bool) -> set[str]:
-    """Jobs, of those to which it matters, that have an unfinished run. Served by `runs_active`."""
+def _busy_jobs(connection: Connection, new: Iterable[NewRun], *, every_job: bool) -> tuple[set[str], set[str]]:
+    """Jobs, of those to which it matters, that have an unfinished run which a fire would collide with, and those that
+    have any: what a backfill works off takes no fire's place. Served by `runs_active`."""
     matters = (Overlap.SKIP, Overlap.REPLACE)
     asked = {run.job for run in new if (every_job or run.overlap in matters) and run.skip_reason is None}
     busy: set[str] = set()
+    occupied: set[str] = set()
     for chunk in chunked(sorted(asked)):
-        found = connection.execute(_JOBS_BUSY, {"jobs": chunk})
-        busy.update(job for (job,) in found)
-    return busy
+        for job, is_backfill in connection.execute(_JOBS_BUSY, {"jobs": chunk}):
+            occupied.add(job)
+            if not is_backfill:
+                busy.add(job)
+    return busy, occupied
 
 
 def _cancel_unfinished(connection: Connection, job: str, now: datetime) -> None:
     """Cancel what hasn't started; ask what runs to stop (its engine looks after being woken)."""
-    ours = and_(runs.c.job == job, is_active)
+    ours = and_(runs.c.job == job, is_active, ~_is_backfill)
     connection.execute(update(runs).where(ours, is_running).values(cancel_requested=True, reason=REPLACED_REASON))
     connection.execute(
         update(runs).where(ours, ~is_running).values(state=CANCELLED, finished_at=now, reason=REPLACED_REASON)

@@ -17,6 +17,7 @@ from orchestrator.core.runs import Attempt, RunState
 from orchestrator.store.bulk import insert_rows, json_text, micros
 from orchestrator.store.chunks import chunked
 from orchestrator.store.creation import Created, NewRun, create_runs
+from orchestrator.store.reactions import Ended, Reaction, react
 from orchestrator.store.states import is_running
 from orchestrator.store.tables import Instant, attempts, checkpoints, runs
 
@@ -38,13 +39,17 @@ class Ending(msgspec.Struct, kw_only=True):
     result: Any = None
     followers: tuple[NewRun, ...] = ()
     """Runs that this end fires, should it be final and not refused; `parent_id` is filled in here."""
+    reaction: Reaction | None = None
+    """What else the job wants done about it, should it not be refused."""
 
 
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
+class Settled(msgspec.Struct, kw_only=True):
     """What was written. `states` maps the ids of the runs that were still ours to their new states."""
 
     states: dict[int, RunState]
     created: list[Created]
+    admitted: int = 0
+    """Runs of backfills that may start now."""
 
 
 def settle(connection: Connection, owner: int, endings: Sequence[Ending], now: datetime) -> Settled:
@@ -60,6 +65,7 @@ def settle(connection: Connection, owner: int, endings: Sequence[Ending], now: d
         insert_rows(connection, attempts, _ATTEMPT_COLUMNS, records)
     _drop_checkpoints(connection, [ending for ending in valid if ending.state is RunState.SUCCEEDED])
     followers = [_child(run, ending.run_id) for ending in valid if ending.state.finished for run in ending.followers]
+    followers += _reactions(connection, valid, now)
     created = create_runs(connection, followers) if followers else []
     return Settled(states={ending.run_id: ending.state for ending in valid}, created=created)
 
@@ -89,7 +95,9 @@ def _obeying_cancel(ending: Ending, cancel_requested: bool) -> Ending:  # noqa: 
     if not cancel_requested or ending.state.finished:
         return ending
     reason = ending.reason or CANCEL_REASON
-    return msgspec.structs.replace(ending, state=RunState.CANCELLED, due_at=None, reason=reason, followers=())
+    cancelled = msgspec.structs.replace(ending, state=RunState.CANCELLED, due_at=None, reason=reason)
+    cancelled.followers, cancelled.reaction = (), None
+    return cancelled
 
 
 @cache
@@ -153,6 +161,11 @@ def _drop_checkpoints(connection: Connection, endings: list[Ending]) -> None:
         return
     for chunk in chunked([ending.run_id for ending in endings]):
         connection.execute(delete(checkpoints).where(checkpoints.c.run_id.in_(chunk)))
+
+
+def _reactions(connection: Connection, endings: Sequence[Ending], now: datetime) -> list[NewRun]:
+    ends = [Ended(run_id=one.run_id, state=one.state, reaction=one.reaction) for one in endings if one.reaction]
+    return react(connection, ends, now) if ends else []
 
 
 def _child(run: NewRun, parent_id: int) -> NewRun:

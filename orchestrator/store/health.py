@@ -6,14 +6,15 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select
 
-from orchestrator.core.runs import Run
+from orchestrator.core.runs import Cause, Run
 from orchestrator.store.queries import get_run
 from orchestrator.store.states import FAILED, is_active, is_queued, is_running, is_scheduled
 from orchestrator.store.tables import instances, pauses, queue_pauses, runs
 
 
 def oldest_due(connection: Connection, now: datetime) -> Run | None:
-    """The run that is due for longest and has not been started; those of paused jobs and queues wait as they should."""
+    """The run that is due for longest and has not been started; those of paused jobs and queues, and of backfills, wait
+    as they should."""
     due = select(runs.c.id).where(_is_due(now)).order_by(runs.c.due_at, runs.c.id).limit(1)
     return _maybe_run(connection, connection.execute(due).scalar())
 
@@ -49,7 +50,7 @@ def latest_instant(connection: Connection) -> datetime | None:
 
 
 def _is_due(before: datetime) -> ColumnElement[bool]:
-    waiting = and_(is_active, or_(is_queued, is_scheduled))
+    waiting = and_(is_active, or_(is_queued, is_scheduled), runs.c.cause != Cause.BACKFILL.value)
     held_back = or_(runs.c.job.in_(select(pauses.c.job)), runs.c.queue.in_(select(queue_pauses.c.queue)))
     return and_(waiting, runs.c.due_at <= before, not_(held_back))
 

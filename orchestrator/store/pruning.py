@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from orchestrator.core.runs import ACTIVE, RunState
 from orchestrator.store.states import is_running
-from orchestrator.store.tables import attempts, checkpoints, instances, logs, runs
+from orchestrator.store.tables import attempts, checkpoints, instances, logs, notices, runs
 
 _ACTIVE = frozenset(state.value for state in ACTIVE)
 
@@ -65,7 +65,7 @@ def delete_runs(connection: Connection, run_ids: Sequence[int]) -> None:
 
 _FORGET = [
     delete(column.table).where(column.in_(bindparam("ids", expanding=True)))
-    for column in (logs.c.run_id, attempts.c.run_id, checkpoints.c.run_id, runs.c.id)
+    for column in (logs.c.run_id, attempts.c.run_id, checkpoints.c.run_id, notices.c.delivery_id, runs.c.id)
 ]
 
 

@@ -13,7 +13,7 @@ from orchestrator.core.runs import RunState
 from orchestrator.store.creation import NewRun, create_runs
 from orchestrator.store.endings import CANCEL_REASON
 from orchestrator.store.states import CANCELLED, QUEUED, is_active, is_running
-from orchestrator.store.tables import pauses, runs
+from orchestrator.store.tables import pauses, runs, vigils
 from orchestrator.store.upserts import insert_into
 
 
@@ -71,8 +71,9 @@ def pause(connection: Connection, job: str, now: datetime) -> bool:
     return bool(connection.execute(insert).rowcount)
 
 
-def resume(connection: Connection, job: str) -> bool:
-    """Undo `pause`. False: it wasn't paused."""
+def resume(connection: Connection, job: str, now: datetime) -> bool:
+    """Undo `pause`; for how long the job hasn't succeeded counts from now. False: it wasn't paused."""
+    connection.execute(update(vigils).where(vigils.c.job == job).values(since=now))
     return bool(connection.execute(delete(pauses).where(pauses.c.job == job)).rowcount)
 
 

@@ -125,8 +125,9 @@ _partial(
 )
 _partial("runs_scheduled", runs.c.due_at, where=_state == RunState.SCHEDULED.value)
 _running = _state == RunState.RUNNING.value
+_active = _state.in_(sorted(state.value for state in ACTIVE))
 _partial("runs_running", runs.c.owner, runs.c.queue, runs.c.job, runs.c.batch_id, where=_running)
-_partial("runs_active", runs.c.job, runs.c.state, where=_state.in_(sorted(state.value for state in ACTIVE)))
+_partial("runs_active", runs.c.job, runs.c.state, runs.c.cause, where=_active)
 _partial("runs_deadline", runs.c.deadline_at, where=and_(runs.c.deadline_at.is_not(None), runs.c.finished_at.is_(None)))
 _partial("runs_fire", runs.c.job, runs.c.fire_time, where=runs.c.fire_time.is_not(None), unique=True)
 _partial("runs_parent", runs.c.job, runs.c.parent_id, where=runs.c.parent_id.is_not(None), unique=True)
@@ -213,6 +214,65 @@ starts = Table(
     sqlite_with_rowid=False,
 )
 Index("starts_old", starts.c.counts_until)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("max_parallel", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The runs of limited backfills: those that are held back wait for the end of others.
+backfill_runs = Table(
+    "backfill_runs",
+    metadata,
+    Column("run_id", _Id, primary_key=True, autoincrement=False),
+    Column("job", Text, nullable=False),
+    Column("held", Boolean, nullable=False),
+)
+Index("backfill_runs_turn", backfill_runs.c.job, backfill_runs.c.held, backfill_runs.c.run_id)
+
+# What is to be told to whom. A delivery takes its notices when it is claimed, and keeps them however often it fails.
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("target", Text, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("hold_until", Instant, nullable=False),
+    Column("delivery_id", BigInteger),
+    Column("taken_at", Instant),
+    Column("event", Json, nullable=False),
+)
+_untaken = notices.c.delivery_id.is_(None)
+_taken = notices.c.delivery_id.is_not(None)
+_partial("notices_open", notices.c.target, notices.c.hold_until, where=_untaken)
+_partial("notices_taken", notices.c.delivery_id, where=_taken)
+_partial("notices_recent", notices.c.target, notices.c.job, notices.c.kind, notices.c.taken_at, where=_taken)
+
+# What is wrong with a job until a success ends it: it failed, it is late. `run_id` is 0 where no single run is meant.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("run_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Jobs that are to succeed every so often: since when somebody looks, and when they last did.
+vigils = Table(
+    "vigils",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("succeeded_at", Instant),
+    sqlite_with_rowid=False,
+)
 
 instances = Table(
     "instances",

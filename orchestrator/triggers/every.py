@@ -5,8 +5,9 @@ Seconds, minutes and hours are real time; days and weeks follow the wall clock o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
+from itertools import count
 from zoneinfo import ZoneInfo
 
 from orchestrator.triggers.hashed import stable_number
@@ -43,6 +44,15 @@ class Stepped:
         floor, fires = self._from(anchor)
         found = fires(_newest(fires, self._phrase.step, _naive(until)))
         return found.replace(tzinfo=UTC) if found > max(floor, _naive(after)) else None
+
+    def between(self, begin: datetime, end: datetime, anchor: datetime) -> Iterator[datetime]:
+        """The fires in [begin, end), ascending; unlike `next` this counts backwards from the anchor, too."""
+        _, fires = self._from(anchor)
+        limit = _naive(end)
+        for k in count(_newest(fires, self._phrase.step, _naive(begin) - timedelta.resolution) + 1):
+            if (fire := fires(k)) >= limit:
+                return
+            yield fire.replace(tzinfo=UTC)
 
     def _from(self, anchor: datetime) -> tuple[datetime, Series]:
         """What fires must be later than, and the fires. An anchor before `start` counts from `start`, which fires."""

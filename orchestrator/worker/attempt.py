@@ -103,7 +103,8 @@ class Attempt:
         """The callable's keyword arguments."""
         context = self._make_context() if binder.surface.contexts else None
         if binder.surface.batch is None:
-            arguments = binder.bind(self._workplace.renderer.params(self._assignment), context, resources)
+            params = self._workplace.renderer.arguments(self._assignment, binder.takes)
+            arguments = binder.bind(params, context, resources)
         else:
             from orchestrator.worker.batching import Gathering  # few projects have batches
 

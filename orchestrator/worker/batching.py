@@ -28,7 +28,7 @@ class Gathering:
         items = []
         for one in assignment.items or (_alone(assignment),):
             try:
-                params = renderer.params(_as_assignment(assignment, one))
+                params = renderer.arguments(_as_assignment(assignment, one), binder.takes)
                 items.append(Item(one.run_id, one.number, binder.item_params(params)))
             except Exception as error:  # noqa: BLE001 - one run's templates and types are no other's concern
                 self._ends[one.run_id] = _failed(one.run_id, error)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.hooks import EVENT, EVENT_NAMES
 from orchestrator.core.json_values import holds_template
+from orchestrator.core.runs import Cause
 from orchestrator.worker.masking import Mask
 from orchestrator.worker.messages import Assignment, Setup
 
@@ -19,13 +22,21 @@ class Renderer:
         self._mask = mask
 
     def params(self, assignment: Assignment) -> dict[str, Any]:
-        """The parameters of an attempt, with `run` and `job` known."""
+        """The parameters of an attempt, with `run` and `job` known, and what a hook or a message is to tell of."""
         params = assignment.params
         if not params or not holds_template(params):
             return params
         run = {"id": assignment.run_id, "fire_time": assignment.fire_time, "attempt": assignment.number}
-        rendered: dict[str, Any] = self._render(params, run=run, job={"name": assignment.job})
+        told = {name: params[name] for name in EVENT_NAMES if name in params}
+        rendered: dict[str, Any] = self._render(params, run=run, job={"name": assignment.job}, **told)
         return rendered
+
+    def arguments(self, assignment: Assignment, takes: Callable[[str], bool]) -> dict[str, Any]:
+        """Those of them that the callable is given: a hook's job is told what happened only if it takes that."""
+        params = self.params(assignment)
+        if assignment.cause != Cause.HOOK.value or takes(EVENT):
+            return params
+        return {name: value for name, value in params.items() if name != EVENT}
 
     def options(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of a resource."""

@@ -14,7 +14,11 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-ENVIRONMENT = {"API_TOKEN": "t", "DATABASE_URL": "sqlite:///x.db"}
+ENVIRONMENT = {
+    "API_TOKEN": "t",
+    "SLACK_TOKENS": "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+    "DATABASE_URL": "sqlite:///x.db",
+}
 
 
 def blocks(language: str) -> list[tuple[str, str]]:

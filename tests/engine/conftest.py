@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from orchestrator.core.clock import ManualClock
+from orchestrator.core.hooks import Notifier
 from orchestrator.core.plan import Job, Plan, Queue
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import ErrorInfo, Outcome, Run, RunState
@@ -96,7 +97,9 @@ class Bench:
         self.view = Store(self.url)
 
     @asynccontextmanager
-    async def running(self, *jobs: Job, queues: tuple[Queue, ...] = (), **options: Any) -> AsyncIterator[Engine]:
+    async def running(
+        self, *jobs: Job, queues: tuple[Queue, ...] = (), notifiers: tuple[Notifier, ...] = (), **options: Any
+    ) -> AsyncIterator[Engine]:
         """An engine with these jobs; it has started when the block begins and has stopped when it ends.
 
         One that runs within another's block has an executor of its own, that behaves like the first's.
@@ -105,8 +108,9 @@ class Bench:
             path="/nowhere/jobs.yaml",
             root="/nowhere",
             timezone="UTC",
-            jobs={job.name: job for job in jobs},
+            jobs={job.name: job for job in (*jobs, *(Job(name=one.delivery, call="deliver") for one in notifiers))},
             queues={queue.name: queue for queue in queues},
+            notifiers={notifier.name: notifier for notifier in notifiers},
         )
         executor = self.executor
         if self.engine is not None:

@@ -219,7 +219,7 @@ def test_a_paused_job_fires_into_skipped_rows_that_say_so(bench: Any, make_job: 
             bench.view.write(requests.pause, "tick", bench.clock.now())
             await bench.pass_time(timedelta(minutes=2))
             await bench.until(lambda: bench.states() == ["skipped", "skipped"])
-            bench.view.write(requests.resume, "tick")
+            bench.view.write(requests.resume, "tick", bench.clock.now())
             await bench.pass_time(timedelta(minutes=1))
             await bench.until(lambda: bench.states() == ["skipped", "skipped", "succeeded"])
         assert bench.runs()[0].reason == "the job is paused"

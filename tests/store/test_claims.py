@@ -196,7 +196,7 @@ def test_a_paused_job_is_passed_over(ledger: Any) -> None:
     held, other = ledger.queued("held"), ledger.queued("other")
     ledger.store.write(requests.pause, "held", ledger.now)
     assert ids(ledger.claim(owner)) == [other]
-    ledger.store.write(requests.resume, "held")
+    ledger.store.write(requests.resume, "held", ledger.now)
     assert ids(ledger.claim(owner)) == [held]
 
 
@@ -208,7 +208,8 @@ def test_a_run_past_its_deadline_is_not_started_but_failed(ledger: Any) -> None:
     assert ledger.store.write(claims.expire, ledger.at(seconds=9)) == []
     ledger.later(seconds=10)
     assert ids(ledger.claim(owner)) == [free]
-    assert sorted(ledger.store.write(claims.expire, ledger.now)) == [(queued, "tidy"), (scheduled, "tidy")]
+    failed = ledger.store.write(claims.expire, ledger.now)
+    assert sorted((run.id, run.job) for run in failed) == [(queued, "tidy"), (scheduled, "tidy")]
     assert ledger.store.write(claims.expire, ledger.now) == []
     for run_id in (queued, scheduled):
         run = ledger.run(run_id)

@@ -158,7 +158,7 @@ class RunsLive(RuleBasedStateMachine):
             for life in self.runs.values()
             if life.state in (S.SCHEDULED, S.QUEUED) and life.deadline_at is not None and life.deadline_at <= self.now
         }
-        assert {run_id for run_id, _ in self.store.write(claims.expire, self.now)} == overdue
+        assert {run.id for run in self.store.write(claims.expire, self.now)} == overdue
         for run_id in overdue:
             self.runs[run_id].state = S.FAILED
 
@@ -467,7 +467,7 @@ class RunsLive(RuleBasedStateMachine):
     @rule(job=st.sampled_from(sorted(QUEUE_OF)))
     def somebody_pauses_or_resumes(self, job: str) -> None:
         if job in self.paused:
-            assert self.store.write(requests.resume, job)
+            assert self.store.write(requests.resume, job, self.now)
         else:
             assert self.store.write(requests.pause, job, self.now)
         self.paused ^= {job}

@@ -116,8 +116,8 @@ def test_pausing_and_resuming_say_whether_they_changed_anything(ledger: Any) -> 
     ledger.later(seconds=1)
     assert ledger.store.write(requests.pause, "tidy", ledger.now) is False
     assert ledger.store.read(queries.paused_jobs) == {"tidy": since}
-    assert ledger.store.write(requests.resume, "tidy") is True
-    assert ledger.store.write(requests.resume, "tidy") is False
+    assert ledger.store.write(requests.resume, "tidy", ledger.now) is True
+    assert ledger.store.write(requests.resume, "tidy", ledger.now) is False
     assert ledger.store.read(queries.paused_jobs) == {}
 
 

@@ -100,7 +100,7 @@ def test_operations_happen_in_the_order_in_which_they_were_submitted(tmp_path: P
             for n in range(300):
                 here.store.submit(requests.pause, f"job-{n}", NOON)
                 if n % 2:
-                    here.store.submit(requests.resume, f"job-{n}")
+                    here.store.submit(requests.resume, f"job-{n}", NOON)
             await here.store.submit(queries.paused_jobs)
             assert here.outside() == {f"job-{n}" for n in range(0, 300, 2)}
 

@@ -1,4 +1,4 @@
-"""What queues and workflows need of a run: its rank, its keys, when it expires, which step it is."""
+"""What queues and workflows need of a run: its rank, its keys, when it expires, which step it is. And backfills, notices, alerts."""
 
 from __future__ import annotations
 
@@ -71,4 +71,68 @@ def upgrade() -> None:
         sa.Column("stored_at", sa.BigInteger(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+    )
+    op.drop_index("runs_active", "runs")
+    active = "state IN ('queued', 'running', 'scheduled', 'waiting')"
+    op.create_index("runs_active", "runs", ["job", "state", "cause"], unique=False, **_where(active))
+    _create_backfills()
+    _create_notices()
+    _create_alerts()
+
+
+def _create_backfills() -> None:
+    op.create_table(
+        "backfills",
+        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("max_parallel", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("job"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "backfill_runs",
+        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("held", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("run_id"),
+    )
+    op.create_index("backfill_runs_turn", "backfill_runs", ["job", "held", "run_id"], unique=False)
+
+
+def _create_notices() -> None:
+    op.create_table(
+        "notices",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("hold_until", sa.BigInteger(), nullable=False),
+        sa.Column("delivery_id", sa.BigInteger(), nullable=True),
+        sa.Column("taken_at", sa.BigInteger(), nullable=True),
+        sa.Column("event", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    taken = _where("delivery_id IS NOT NULL")
+    op.create_index("notices_open", "notices", ["target", "hold_until"], unique=False, **_where("delivery_id IS NULL"))
+    op.create_index("notices_taken", "notices", ["delivery_id"], unique=False, **taken)
+    op.create_index("notices_recent", "notices", ["target", "job", "kind", "taken_at"], unique=False, **taken)
+
+
+def _create_alerts() -> None:
+    op.create_table(
+        "alerts",
+        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("job", "kind", "run_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "vigils",
+        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("succeeded_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("job"),
+        sqlite_with_rowid=False,
     )
