@@ -7,7 +7,6 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +29,7 @@ from orchestrator.executors.contract import Executor
 from orchestrator.store import instances, queries
 from orchestrator.store.alignment import align_isolation, give_keys, without_key
 from orchestrator.store.claims import expire
-from orchestrator.store.creation import NewRun
+from orchestrator.store.expiry import EXPIRED_REASON, skip_expired
 from orchestrator.store.store import Store
 
 LEASE = timedelta(seconds=15)
@@ -237,12 +236,14 @@ class Engine:
 
     async def _expire(self) -> None:
         now = self._clock.now()
-
-        def followers(job: str) -> Sequence[NewRun]:
-            return self._recorder.followers.of(job, RunState.FAILED, now)
-
-        for run_id, job in await self._store.submit(expire, now, followers):
+        of = self._recorder.followers.of
+        # Both are handed over before either is waited for: one commit.
+        overdue = self._store.submit(expire, now, lambda job: of(job, RunState.FAILED, now))
+        expired = self._store.submit(skip_expired, now, lambda job: of(job, RunState.SKIPPED, now))
+        for run_id, job in await overdue:
             self._say("run.failed", level="error", job=job, run_id=run_id, reason="its deadline passed")
+        for run_id, job in await expired:
+            self._say("run.skipped", level="warning", job=job, run_id=run_id, reason=EXPIRED_REASON)
 
     def _pause(self, jobs: frozenset[str]) -> None:
         self._scheduler.paused = jobs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from orchestrator.store.batching import Gathered, fill, note_batches
 from orchestrator.store.bulk import from_micros
 from orchestrator.store.candidates import Candidate, ClaimRequest, Lane
 from orchestrator.store.chunks import chunked
-from orchestrator.store.creation import NewRun, create_runs
+from orchestrator.store.following import Followers, follow, nothing_follows
 from orchestrator.store.instances import is_living
 from orchestrator.store.pauses import paused
 from orchestrator.store.picking import Picked, pick
@@ -94,9 +94,7 @@ def claim(connection: Connection, request: ClaimRequest) -> Claimed:
     return Claimed(runs=claimed, waiting=waiting, next_due=next_due, turns=turns, batches=batches, wishes=wishes)
 
 
-def expire(
-    connection: Connection, now: datetime, followers: Callable[[str], Sequence[NewRun]] = lambda _: ()
-) -> list[tuple[int, str]]:
+def expire(connection: Connection, now: datetime, followers: Followers = nothing_follows) -> list[tuple[int, str]]:
     """Fail what didn't start before its deadline, and create the runs that follow; gives (run id, job).
 
     Some at a time: the next call takes the rest. Served by `runs_deadline`.
@@ -110,9 +108,7 @@ def expire(
         .returning(runs.c.id, runs.c.job)
     )
     failed = [(run_id, job) for run_id, job in connection.execute(statement)]
-    following = [msgspec.structs.replace(run, parent_id=run_id) for run_id, job in failed for run in followers(job)]
-    if following:
-        create_runs(connection, following)
+    follow(connection, failed, followers)
     return failed
 
 
