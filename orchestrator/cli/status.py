@@ -79,8 +79,10 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     engines: list[EngineReport]
     queues: dict[str, dict[RunState, int]]
     """Unfinished runs by queue and state."""
+    paused_queues: dict[str, datetime]
+    """Those that are held back, and since when."""
     oldest_due: Run | None
-    """The run that has been due for longest and has not started; not of a paused job."""
+    """The run that has been due for longest and has not started; not of a paused job or queue."""
     next_fire: NextFire | None
     last_failure: Run | None
     dead_letters: int
@@ -96,6 +98,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     dead: int = 0
     cursors: Mapping[tuple[str, str], datetime] = {}
     paused: Mapping[str, datetime] = {}
+    paused_queues: Mapping[str, datetime] = {}
 
 
 def status(
@@ -130,7 +133,7 @@ def _gathered(place: Place) -> Findings:
 
 
 def _gather(connection: Connection, now: datetime) -> Findings:
-    from orchestrator.store import dead, health, instances, queries
+    from orchestrator.store import dead, health, instances, pauses, queries
 
     return Findings(
         engines=instances.living(connection),
@@ -140,6 +143,7 @@ def _gather(connection: Connection, now: datetime) -> Findings:
         dead=sum(dead.count_dead(connection).values()),
         cursors=queries.read_cursors(connection),
         paused=queries.paused_jobs(connection),
+        paused_queues=pauses.paused_queues(connection),
     )
 
 
@@ -171,6 +175,7 @@ def _report(found: Findings, next_fire: NextFire | None, max_wait: timedelta, no
         at=now,
         engines=[_engine(engine, now) for engine in found.engines],
         queues=queues,
+        paused_queues=dict(found.paused_queues),
         oldest_due=found.oldest_due,
         next_fire=next_fire,
         last_failure=found.last_failure,
@@ -219,6 +224,8 @@ def _print(report: StatusReport) -> None:
     if run := report.last_failure:
         when = f" ({relative(run.finished_at, now)})" if run.finished_at else ""
         fields.append(("last failure", first_line(ending(run, now)) + when))
+    for name, since in report.paused_queues.items():
+        fields.append((f"queue {name}", f"paused since {exact(since)} ({relative(since, now)})"))
     letters = f"{report.dead_letters}: `orchestrator dead list`" if report.dead_letters else "none"
     print_fields([*fields, ("dead letters", letters)])
     if report.engines:
