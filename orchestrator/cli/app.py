@@ -21,9 +21,10 @@ from orchestrator.cli.logs import logs
 from orchestrator.cli.notify import notify
 from orchestrator.cli.pauses import pause, resume
 from orchestrator.cli.plugins import plugins
+from orchestrator.cli.queue import queue
 from orchestrator.cli.reload import reload
 from orchestrator.cli.run import run
-from orchestrator.cli.run_requests import cancel, retry
+from orchestrator.cli.run_requests import cancel, promote, reprioritise, retry
 from orchestrator.cli.runs import runs
 from orchestrator.cli.schema import schema
 from orchestrator.cli.show import show
@@ -52,6 +53,8 @@ COMMANDS = {
     "events": events,
     "retry": retry,
     "cancel": cancel,
+    "promote": promote,
+    "reprioritise": reprioritise,
     "pause": pause,
     "resume": resume,
     "notify": notify,
@@ -60,7 +63,7 @@ COMMANDS = {
     "doctor": doctor,
     "backup": backup,
 }
-GROUPS = {"dead": dead}
+GROUPS = {"queue": queue, "dead": dead}
 
 app = typer.Typer(
     name="orchestrator",

@@ -16,9 +16,9 @@ from orchestrator.cli.diagnosis import require_plan
 from orchestrator.cli.errors import CommandError
 from orchestrator.cli.opening import opened_store, wake_engines
 from orchestrator.cli.options import ConfigOption, DbOption, JobArgument, JsonOption
-from orchestrator.cli.run_requests import NO_ENGINE
 from orchestrator.cli.tables import Cell, print_json, print_table
 from orchestrator.cli.times import exact, parse_instant
+from orchestrator.cli.wishing import NO_ENGINE
 from orchestrator.client.job_names import usable_job
 from orchestrator.client.place import Place, find_place
 from orchestrator.client.planning import Compilation

@@ -12,10 +12,10 @@ import typer
 from orchestrator.cli.errors import CommandError
 from orchestrator.cli.opening import opened_store, wake_engines
 from orchestrator.cli.options import ConfigOption, DbOption, JsonOption
-from orchestrator.cli.run_requests import NO_ENGINE
 from orchestrator.cli.run_views import first_line
 from orchestrator.cli.tables import Cell, print_json, print_table
 from orchestrator.cli.times import relative
+from orchestrator.cli.wishing import NO_ENGINE
 from orchestrator.client.job_names import unknown_job
 from orchestrator.client.place import find_place
 from orchestrator.core.errors import ConflictError

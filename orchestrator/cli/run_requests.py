@@ -1,67 +1,184 @@
-"""`orchestrator retry` and `orchestrator cancel`: what a person asks of one run."""
+"""`orchestrator retry`, `cancel`, `promote` and `reprioritise`: what a person asks of runs."""
 
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
-from orchestrator.cli.opening import opened_store, wake_engines
-from orchestrator.cli.options import ConfigOption, DbOption, RunArgument
-from orchestrator.client.place import find_place
-from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.runs import RunState
+import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from orchestrator.cli.followers import followers_of
+from orchestrator.cli.options import ConfigOption, DbOption, JsonOption
+from orchestrator.cli.run_selection import (
+    AllOption,
+    DryRunOption,
+    JobsOption,
+    KeysOption,
+    QueuesOption,
+    RunsArgument,
+    Selection,
+    SinceOption,
+    StatesOption,
+    UntilOption,
+    YesOption,
+)
+from orchestrator.cli.wishing import Beginning, Change, Manner, Wish, ask
+from orchestrator.client.place import Place, find_place
+from orchestrator.core.runs import ACTIVE, RunState
 
-    from orchestrator.client.place import Place
-    from orchestrator.store.creation import NewRun
+_FINISHED = [state for state in RunState if state.finished]
+_UNSTARTED = [RunState.WAITING, RunState.SCHEDULED, RunState.QUEUED]
+PriorityOption = Annotated[int, typer.Option("--priority", "-p", metavar="N", min=0, max=9, help="0 to 9.")]
 
-NO_ENGINE = "no engine is running, so it waits until `orchestrator run` starts"
+_RETRY = Wish(
+    verb="Queue",
+    done={RunState.QUEUED: ("is queued again", "are queued again")},
+    possible=_FINISHED,
+    usual=[RunState.FAILED],
+    refusal="only a finished run can be retried",
+    starts=True,
+)
+_CANCEL = Wish(
+    verb="Cancel",
+    done={
+        RunState.CANCELLED: ("is cancelled", "are cancelled"),
+        RunState.RUNNING: ("has been asked to stop", "have been asked to stop"),
+    },
+    possible=sorted(ACTIVE),
+    usual=sorted(ACTIVE),
+    refusal="there is nothing to cancel",
+)
+_PROMOTE = Wish(
+    verb="Make due",
+    done={RunState.QUEUED: ("is due now", "are due now")},
+    possible=[RunState.SCHEDULED],
+    usual=[RunState.SCHEDULED],
+    refusal="only a scheduled run can be promoted",
+    starts=True,
+)
+_REPRIORITISE = Wish(
+    verb="Reprioritise",
+    done=dict.fromkeys(_UNSTARTED, ("is reprioritised", "are reprioritised")),
+    possible=_UNSTARTED,
+    usual=_UNSTARTED,
+    refusal="only what waits can be reprioritised",
+)
 
 
-def retry(run: RunArgument, config: ConfigOption = None, db: DbOption = None) -> None:
-    """Queue a finished run again.
+def _command(wish: Wish, begin: Beginning, explanation: str) -> Callable[..., None]:
+    """A command that does something for the runs that are chosen."""
 
-    It has all its attempts ahead of it; the earlier ones stay in its history.
-    """
+    def command(
+        runs: RunsArgument = None,
+        *,
+        job: JobsOption = None,
+        queue: QueuesOption = None,
+        state: StatesOption = None,
+        since: SinceOption = None,
+        until: UntilOption = None,
+        key: KeysOption = None,
+        everything: AllOption = False,
+        dry_run: DryRunOption = False,
+        yes: YesOption = False,
+        as_json: JsonOption = False,
+        config: ConfigOption = None,
+        db: DbOption = None,
+    ) -> None:
+        filters = {"jobs": job, "queues": queue, "states": state, "since": since, "until": until, "keys": key}
+        chosen = Selection(run_ids=runs, everything=everything, **filters)  # type: ignore[arg-type]
+        ask(find_place(config, db), wish, chosen, begin, Manner(dry_run=dry_run, yes=yes, as_json=as_json))
+
+    command.__doc__ = explanation
+    return command
+
+
+def _retrying(_place: Place) -> Change:
     from orchestrator.store import requests
 
-    now = datetime.now(UTC)
-    with opened_store(find_place(config, db)) as store:
-        store.write(requests.retry, run, now)
-        heard = wake_engines(store, now)
-    print(f"run {run} is queued again" + ("" if heard else f"; {NO_ENGINE}"))
+    return lambda store, run_ids: store.write(requests.retry_many, run_ids, datetime.now(UTC))
 
 
-def cancel(run: RunArgument, config: ConfigOption = None, db: DbOption = None) -> None:
-    """Cancel a run.
-
-    One that waits, at once; one that runs is asked to stop, and stopped after its job's grace. Jobs that run
-    `after` its end follow.
-    """
+def _cancelling(place: Place) -> Change:
     from orchestrator.store import requests
 
-    now, place = datetime.now(UTC), find_place(config, db)
-    with opened_store(place) as store:
-        left_in = store.write(requests.cancel, run, now, _followers(place, now))
-        wake_engines(store, now)
-    print(f"run {run} is {left_in.value}" if left_in is RunState.CANCELLED else f"run {run} has been asked to stop")
+    followers = followers_of(place, RunState.CANCELLED, datetime.now(UTC))
+    return lambda store, run_ids: store.write(requests.cancel_many, run_ids, datetime.now(UTC), followers)
 
 
-def _followers(place: Place, now: datetime) -> Callable[[str], Sequence[NewRun]]:
-    """What the end of a run fires, by the configuration as it is. One that can't be read must not keep a run from being
-    cancelled: then nothing follows, and that is told."""
+def _promoting(_place: Place) -> Change:
+    from orchestrator.store import requests
+
+    return lambda store, run_ids: store.write(requests.promote, run_ids, datetime.now(UTC))
+
+
+retry = _command(
+    _RETRY,
+    _retrying,
+    """Queue finished runs again.
+
+    They have all their attempts ahead of them; the earlier ones stay in their history. A filter without --state means
+    failed runs.
+    """,
+)
+cancel = _command(
+    _CANCEL,
+    _cancelling,
+    """Cancel runs.
+
+    Those that wait, at once; those that run are asked to stop, and stopped after their job's grace. Jobs that run
+    `after` their end follow.
+    """,
+)
+promote = _command(
+    _PROMOTE,
+    _promoting,
+    """Make scheduled runs due now.
+
+    Delayed ones, and those that wait to be tried again.
+    """,
+)
+
+
+def reprioritise(
+    runs: RunsArgument = None,
+    *,
+    priority: PriorityOption,
+    job: JobsOption = None,
+    queue: QueuesOption = None,
+    state: StatesOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    key: KeysOption = None,
+    everything: AllOption = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    db: DbOption = None,
+) -> None:
+    """Give runs that wait another priority.
+
+    What they have waited so far goes on counting.
+    """
+
+    def reprioritising(place: Place) -> Change:
+        from orchestrator.store import requests
+
+        agings = _agings(place)
+        return lambda store, run_ids: store.write(requests.reprioritise, run_ids, priority, agings)
+
+    _command(_REPRIORITISE, reprioritising, "")(
+        runs, job=job, queue=queue, state=state, since=since, until=until, key=key, everything=everything,
+        dry_run=dry_run, yes=yes, as_json=as_json, config=config, db=db,
+    )  # fmt: skip
+
+
+def _agings(place: Place) -> dict[str, timedelta]:
+    """What a level of priority weighs in each queue, by the file as it is now. Raises `CommandError`."""
+    from orchestrator.cli.diagnosis import require_plan
     from orchestrator.client.compile import load_project
-    from orchestrator.engine.newruns import Followers
 
-    try:
-        plan = load_project(place.required_config(), inspect=False).plan
-    except OrchestratorError:
-        plan = None
-    if plan is None:
-        print(f"warning: {place.config} can't be used, so nothing follows a run that hasn't started", file=sys.stderr)
-        return lambda _: ()
-    followers = Followers(plan)
-    return lambda job: followers.of(job, RunState.CANCELLED, now)
+    plan = require_plan(load_project(place.required_config(), inspect=False), sys.stderr)
+    return {queue.name: queue.aging for queue in plan.queues.values()}

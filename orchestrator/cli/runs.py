@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -17,6 +18,13 @@ from orchestrator.core.runs import Run, RunState
 
 JobsOption = Annotated[
     list[str] | None, typer.Option("--job", "-j", metavar="JOB", help="Only of this job; repeat it.")
+]
+QueuesOption = Annotated[
+    list[str] | None, typer.Option("--queue", "-q", metavar="QUEUE", help="Only of this queue; repeat it.")
+]
+KeysOption = Annotated[
+    list[str] | None,
+    typer.Option("--key", "-k", metavar="KEY", help="Only with this key, of their queue or their own; repeat it."),
 ]
 StatesOption = Annotated[
     list[RunState] | None,
@@ -36,6 +44,8 @@ CountOption = Annotated[
 def runs(
     *,
     job: JobsOption = None,
+    queue: QueuesOption = None,
+    key: KeysOption = None,
     state: StatesOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -50,6 +60,8 @@ def runs(
     now = datetime.now(UTC)
     wanted = queries.RunFilter(
         jobs=job or (),
+        queues=queue or (),
+        keys=key or (),
         states=state or (),
         since=parse_when(since, now) if since else None,
         until=parse_when(until, now) if until else None,
@@ -59,11 +71,18 @@ def runs(
         found = store.read(queries.list_runs, wanted)
     if as_json:
         print_json(found)
-    elif found:
+    else:
+        print_runs(found, "no such runs" if job or queue or key or state or since or until else "no runs yet")
+
+
+def print_runs(found: Sequence[Run], otherwise: str) -> None:
+    """List these runs, or say that there are none."""
+    now = datetime.now(UTC)
+    if found:
         headings = ("RUN", "JOB", "STATE", "CAUSE", "WHEN", "TOOK", "ATTEMPTS", "REASON")
         print_table(headings, [_row(run, now) for run in found])
     else:
-        print("no such runs" if job or state or since or until else "no runs yet")
+        print(otherwise)
 
 
 def _row(run: Run, now: datetime) -> list[Cell]:

@@ -80,8 +80,10 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     engines: list[EngineReport]
     queues: dict[str, dict[RunState, int]]
     """Unfinished runs by queue and state."""
+    paused_queues: dict[str, datetime]
+    """Those that are held back, and since when."""
     oldest_due: Run | None
-    """The run that has been due for longest and has not started; not of a paused job."""
+    """The run that has been due for longest and has not started; not of a paused job or queue."""
     next_fire: NextFire | None
     last_failure: Run | None
     dead_letters: int
@@ -100,6 +102,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     late: list[OpenAlert] = []
     cursors: Mapping[tuple[str, str], datetime] = {}
     paused: Mapping[str, datetime] = {}
+    paused_queues: Mapping[str, datetime] = {}
 
 
 def status(
@@ -134,7 +137,7 @@ def _gathered(place: Place) -> Findings:
 
 
 def _gather(connection: Connection, now: datetime) -> Findings:
-    from orchestrator.store import dead, health, instances, lateness, queries
+    from orchestrator.store import dead, health, instances, lateness, pauses, queries
 
     return Findings(
         engines=instances.living(connection),
@@ -145,6 +148,7 @@ def _gather(connection: Connection, now: datetime) -> Findings:
         late=lateness.open_alerts(connection),
         cursors=queries.read_cursors(connection),
         paused=queries.paused_jobs(connection),
+        paused_queues=pauses.paused_queues(connection),
     )
 
 
@@ -176,6 +180,7 @@ def _report(found: Findings, next_fire: NextFire | None, max_wait: timedelta, no
         at=now,
         engines=[_engine(engine, now) for engine in found.engines],
         queues=queues,
+        paused_queues=dict(found.paused_queues),
         oldest_due=found.oldest_due,
         next_fire=next_fire,
         last_failure=found.last_failure,
@@ -227,6 +232,8 @@ def _print(report: StatusReport) -> None:
         fields.append(("last failure", first_line(ending(run, now)) + when))
     if report.late:
         fields.append(("late", "\n".join(_late_words(alert, now) for alert in report.late)))
+    for name, since in report.paused_queues.items():
+        fields.append((f"queue {name}", f"paused since {exact(since)} ({relative(since, now)})"))
     letters = f"{report.dead_letters}: `orchestrator dead list`" if report.dead_letters else "none"
     print_fields([*fields, ("dead letters", letters)])
     if report.engines:

@@ -91,7 +91,9 @@ class Policies(Shape):
     """What `defaults:` sets for every job, and a job for itself."""
 
     queue: Name = key("The queue that its runs wait in.")
-    priority: int = key("0 to 9: runs of a higher priority go first within their queue.", ge=0, le=9)
+    priority: int = key(
+        "0 to 9: within its queue, each level weighs as much as having waited the queue's `aging` longer.", ge=0, le=9
+    )
     isolation: Isolation = key(
         "Where the callable runs: alone in a worker `process`, in a `thread` among others (for functions that mostly "
         "wait), or on the `async` worker's loop. By default `async` for `async def`, else what `@job` says, else "

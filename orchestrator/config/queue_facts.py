@@ -21,6 +21,9 @@ def with_queue(job: Job, queue: Queue | None, entry: Entry[Any], report: Report)
     key = None if queue.per_key is None else queue.per_key.by
     if key is not None and not has_broken(entry.value.params):
         _check_key(job, key, entry, report)
+    if key is not None and job.batch is not None:
+        message = f"queue `{job.queue}` keeps the runs of a key apart from others, and a batch would mix them"
+        report.error("batch-of-keys", message, entry.at("batch"), "use a queue without `per_key`: rates count calls")
     return msgspec.structs.replace(job, order=queue.order, aging=queue.aging, group_by=key)
 
 

@@ -28,6 +28,11 @@ KeyTemplate = tuple[str | KeyPath, ...]
 """Literal texts and places, in order."""
 
 
+def template_text(template: KeyTemplate) -> str:
+    """A template as it is written in jobs.yaml."""
+    return "".join(part if isinstance(part, str) else f"{{{{ params.{'.'.join(part.names)} }}}}" for part in template)
+
+
 def make_key(template: KeyTemplate, params: Mapping[str, Any] | None) -> str | None:
     """The key of a run with these parameters; None when a place in it is missing or empty: it shares nothing."""
     parts = []

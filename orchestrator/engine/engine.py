@@ -32,6 +32,7 @@ from orchestrator.store import instances, queries
 from orchestrator.store.alignment import align_isolation, give_keys, without_key
 from orchestrator.store.backfills import admit
 from orchestrator.store.claims import DEADLINE_REASON, Aftermath, Overdue, expire
+from orchestrator.store.expiry import EXPIRED_REASON, skip_expired
 from orchestrator.store.plans import keep_plan
 from orchestrator.store.store import Store
 
@@ -256,8 +257,14 @@ class Engine:
                 reaction=consequences.hooks.at_deadline(run, DEADLINE_REASON, now),
             )
 
-        for run in await self._store.submit(expire, now, aftermath):
+        of = consequences.followers.of
+        # Both are handed over before either is waited for: one commit.
+        overdue = self._store.submit(expire, now, aftermath)
+        expired = self._store.submit(skip_expired, now, lambda job: of(job, RunState.SKIPPED, now))
+        for run in await overdue:
             self._say("run.failed", level="error", job=run.job, run_id=run.id, reason="its deadline passed")
+        for run_id, job in await expired:
+            self._say("run.skipped", level="warning", job=job, run_id=run_id, reason=EXPIRED_REASON)
 
     async def _admit(self) -> None:
         """Ends make room for a backfill's next runs at once; this finds what was cancelled or recovered."""

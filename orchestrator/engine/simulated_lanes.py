@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict, deque
+from datetime import datetime
 
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Isolation
+from orchestrator.engine.simulated_rates import SimulatedRates
 from orchestrator.store.creation import NewRun
 
 WAITING, RUNNING, OVER = range(3)
@@ -24,7 +26,8 @@ class SimulatedRun:
 
 
 class Lanes:
-    """Starts runs by priority, then by when they were due, as far as workers, queues and jobs have room."""
+    """Starts runs by priority, then by when they were due, as far as workers, queues and jobs have room, and rates let
+    them. That keys take turns, and how many of one may run at once, is not modelled."""
 
     def __init__(self, plan: Plan) -> None:
         workers = plan.workers
@@ -35,6 +38,7 @@ class Lanes:
         }
         self._queue_limits = {q.name: q.concurrency for q in plan.queues.values() if q.concurrency is not None}
         self._job_limits = {j.name: j.concurrency for j in plan.jobs.values() if j.concurrency is not None}
+        self._rates = SimulatedRates(plan)
         self._in_queue: Counter[str] = Counter()
         self._in_job: Counter[str] = Counter()
         self._lines: dict[Isolation, list[tuple[int, int, SimulatedRun]]] = {kind: [] for kind in Isolation}
@@ -65,14 +69,21 @@ class Lanes:
             if waiting:
                 self._line_up(waiting.popleft())
 
-    def start(self) -> list[SimulatedRun]:
+    @property
+    def next_start(self) -> datetime | None:
+        """When a rate lets the next one start."""
+        return self._rates.next_start
+
+    def start(self, now: datetime) -> list[SimulatedRun]:
         """Those that start now."""
         started: list[SimulatedRun] = []
+        for run in self._rates.released(now):
+            self._line_up(run)
         for isolation, line in self._lines.items():
             while line and self._room[isolation] > 0:
                 run = heapq.heappop(line)[2]
-                if run.state is WAITING and self._admits(run):
-                    self._enter(run)
+                if run.state is WAITING and self._admits(run, now):
+                    self._enter(run, now)
                     started.append(run)
         return started
 
@@ -80,7 +91,7 @@ class Lanes:
         new = run.new
         heapq.heappush(self._lines[new.isolation], (new.rank, run.number, run))
 
-    def _admits(self, run: SimulatedRun) -> bool:
+    def _admits(self, run: SimulatedRun, now: datetime) -> bool:
         job, queue = run.new.job, run.new.queue
         if self._in_job[job] >= self._job_limits.get(job, 1 << 30):
             self._at_job[job].append(run)
@@ -88,10 +99,11 @@ class Lanes:
         if self._in_queue[queue] >= self._queue_limits.get(queue, 1 << 30):
             self._at_queue[queue].append(run)
             return False
-        return True
+        return self._rates.admit(run, now)
 
-    def _enter(self, run: SimulatedRun) -> None:
+    def _enter(self, run: SimulatedRun, now: datetime) -> None:
         new = run.new
+        self._rates.enter(run, now)
         run.state = RUNNING
         self.depths[new.queue] -= 1
         self._room[new.isolation] -= 1

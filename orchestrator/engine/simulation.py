@@ -131,6 +131,8 @@ class Simulation:
         nexts = [self._heap[0][0]] if self._heap else []
         if self._beats:
             nexts.append(self._beats[0][0])
+        if self._works and (at := self._lanes.next_start) is not None:
+            nexts.append(at)
         return min(nexts, default=None)
 
     def _step(self, now: datetime) -> None:
@@ -217,7 +219,7 @@ class Simulation:
     def _start_waiting(self, now: datetime) -> None:
         if not self._works:
             return
-        for run in self._lanes.start():
+        for run in self._lanes.start(now):
             figures = self._jobs[run.new.job]
             figures.longest_wait = max(figures.longest_wait, now - run.new.due_at)
             lasts = self._scenario.durations.get(run.new.job, self._scenario.otherwise)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, Select, func, or_, select
 
 from orchestrator.core.errors import NotFoundError
 from orchestrator.core.plan import DEFAULT_QUEUE
@@ -23,6 +23,9 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     jobs: Sequence[str] = ()
     states: Sequence[RunState] = ()
+    queues: Sequence[str] = ()
+    keys: Sequence[str] = ()
+    """Of its queue's limits, or that keep it from being created twice."""
     since: datetime | None = None
     until: datetime | None = None
     before_id: int | None = None
@@ -31,18 +34,31 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_runs(connection: Connection, wanted: RunFilter) -> list[Run]:
     """Runs, newest first. Served by the primary key, or by `runs_history` for one job."""
-    statement = select(runs).order_by(runs.c.id.desc()).limit(wanted.limit)
+    statement = _filtered(select(runs), wanted).order_by(runs.c.id.desc()).limit(wanted.limit)
+    return [_run(row) for row in connection.execute(statement).mappings()]
+
+
+def find_runs(connection: Connection, wanted: RunFilter) -> list[int]:
+    """The ids of all such runs, oldest first; `limit` doesn't count."""
+    return list(connection.execute(_filtered(select(runs.c.id), wanted).order_by(runs.c.id)).scalars())
+
+
+def _filtered(statement: Select[Any], wanted: RunFilter) -> Select[Any]:
     if wanted.jobs:
         statement = statement.where(runs.c.job.in_(wanted.jobs))
     if wanted.states:
         statement = statement.where(runs.c.state.in_([literal(state) for state in wanted.states]))
+    if wanted.queues:
+        statement = statement.where(runs.c.queue.in_(wanted.queues))
+    if wanted.keys:
+        statement = statement.where(or_(runs.c.group_key.in_(wanted.keys), runs.c.unique_key.in_(wanted.keys)))
     if wanted.since:
         statement = statement.where(runs.c.created_at >= wanted.since)
     if wanted.until:
         statement = statement.where(runs.c.created_at < wanted.until)
     if wanted.before_id is not None:
         statement = statement.where(runs.c.id < wanted.before_id)
-    return [_run(row) for row in connection.execute(statement).mappings()]
+    return statement
 
 
 def get_run(connection: Connection, run_id: int) -> Run:

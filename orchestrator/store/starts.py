@@ -85,6 +85,16 @@ class Budget:
         note_starts(self._connection, self._queue, {key: ahead}, self._rate, self._now)
 
 
+def usage(connection: Connection, queue: str, rate: RateLimit, now: datetime) -> tuple[int, datetime | None]:
+    """How many starts of a whole queue count now and, if that is all, when one more may start."""
+    c = starts.c
+    used = select(func.coalesce(func.sum(c.count), 0), func.min(c.at)).where(
+        c.queue == queue, c.group_key == WHOLE_QUEUE, c.at > now - rate.period
+    )
+    count, oldest = connection.execute(used).one()
+    return count, min(oldest, now) + rate.period if count >= rate.count else None
+
+
 def note_starts(connection: Connection, queue: str, counts: dict[str, int], rate: RateLimit, now: datetime) -> None:
     """Log that so many of each key started now."""
     values = [

@@ -198,6 +198,11 @@ def test_what_probably_is_not_meant_is_a_warning(load_text, only, text, code, pl
     assert message in found.message
 
 
+def test_a_batch_would_mix_keys(load_text, only):
+    found = only(load_text(JOB % "batch: {size: 5}"))
+    assert (found.severity, found.code) == ("error", "batch-of-keys")
+
+
 @pytest.mark.parametrize(
     "text", ["every: hour, params: {tenant: x}", "params: {other: 1}", "expires_in: 1m, deadline: 1h"]
 )

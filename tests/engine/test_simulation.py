@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.core.plan import Job, Plan, Queue, Workers
-from orchestrator.core.policies import CatchUp, Isolation, Overlap
+from orchestrator.core.policies import CatchUp, Isolation, Overlap, PerKey, RateLimit
 from orchestrator.core.runs import Outcome
 from orchestrator.core.triggers import AfterTrigger, CronSpec, TimeTrigger
 from orchestrator.engine.simulation import Happening, Scenario, Simulated, Simulation
@@ -123,3 +123,23 @@ def test_priorities_go_first_when_workers_are_few(make_job: Callable[..., Job]) 
     assert result.jobs["high"].longest_wait == MINUTE
     assert result.jobs["low"].longest_wait == 3 * MINUTE
     assert Isolation.PROCESS in {job.isolation for job in jobs}
+
+
+def test_rates_hold_back_what_is_too_much_and_no_more(make_job: Callable[..., Job]) -> None:
+    job = make_job(cron="*/10 * * * * *", queue="mail", overlap=Overlap.ALLOW, group_by=("x",))
+    rate = RateLimit(count=2, period=MINUTE)
+    figures, _ = simulated(plan_of(job, queues=(Queue(name="mail", rate_limit=rate),)), 10 * MINUTE)
+    assert (figures.jobs["tick"].runs, figures.jobs["tick"].finished, figures.queues["mail"].left) == (59, 20, 39)
+    each = Queue(name="mail", per_key=PerKey(by=("x",), rate_limit=rate))
+    figures, _ = simulated(plan_of(job, queues=(each,)), 10 * MINUTE)
+    assert figures.jobs["tick"].finished == 20
+    roomy = Queue(name="mail", rate_limit=RateLimit(count=6, period=MINUTE))
+    figures, _ = simulated(plan_of(job, queues=(roomy,)), 10 * MINUTE)
+    assert (figures.jobs["tick"].finished, figures.jobs["tick"].longest_wait) == (59, timedelta(0))
+
+
+def test_rates_and_a_downtime_come_to_an_end_together(make_job: Callable[..., Job]) -> None:
+    job = make_job(cron="*/10 * * * * *", queue="mail", overlap=Overlap.ALLOW)
+    plan = plan_of(job, queues=(Queue(name="mail", rate_limit=RateLimit(count=1, period=MINUTE)),))
+    figures, _ = simulated(plan, 10 * MINUTE, downtimes=[(NOON + MINUTE, NOON + 5 * MINUTE)])
+    assert figures.jobs["tick"].finished == 6

@@ -6,14 +6,17 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 from sqlalchemy import event
 
-from orchestrator.core.policies import Isolation, OnConflict, Overlap
-from orchestrator.store import claims, creation, endings, instances, output, queries, requests
+from orchestrator.core.keys import KeyPath
+from orchestrator.core.plan import Queue
+from orchestrator.core.policies import Isolation, OnConflict, Overlap, PerKey, RateLimit
+from orchestrator.store import claims, creation, endings, expiry, instances, output, queries, requests
 from orchestrator.store.output import ProgressMark, SavedValue
 
 INDEX = re.compile(
@@ -143,12 +146,41 @@ def test_output_finds_its_run_by_id(full: Any) -> None:
     assert indexes_of_runs(full, work) == {"INTEGER PRIMARY KEY"}
 
 
+def test_what_expires_is_found_by_its_index(full: Any) -> None:
+    full.queued("job-9", expires_at=full.now)
+    assert indexes_of_runs(full, lambda: full.store.write(expiry.skip_expired, full.at(hours=10))) == {
+        *("runs_expiring", "INTEGER PRIMARY KEY"),
+    }
+
+
+def test_keys_are_jumped_from_one_to_the_next_and_read_in_order(full: Any) -> None:
+    by = (KeyPath(("tenant",)),)
+    each = PerKey(by=by, concurrency=9, rate_limit=RateLimit(count=9, period=timedelta(minutes=1)))
+    full.create(*(full.new("keyed", queue="mail", group_key=key) for key in "aab"))
+    rules = {"mail": Queue(name="mail", rate_limit=each.rate_limit, per_key=each)}
+    with executed(full) as statements:
+        full.claim(full.owner, queues=["mail"], ruled=rules, turns={("mail", Isolation.PROCESS): "a"})
+    found = plans(full, statements)
+    assert {index for _, table, index in found if table == "runs"} <= {
+        *("runs_turns", "runs_running", "runs_scheduled", "runs_claimable", "INTEGER PRIMARY KEY"),
+    }
+    assert {index for _, table, index in found if table == "starts"} == {"PRIMARY KEY", "starts_old"}
+    connection = sqlite3.connect(full.store.database.path)
+    lines = [one for one in statements if "ORDER BY runs.rank" in one[0]]
+    details = [row[-1] for line in lines for row in connection.execute(f"EXPLAIN QUERY PLAN {line[0]}", line[1])]
+    connection.close()
+    assert lines
+    assert not [detail for detail in details if "TEMP B-TREE" in detail]
+
+
 def test_requests_find_their_run_by_id(full: Any) -> None:
     run_id = full.queued("job-9")
 
     def work() -> None:
         full.store.write(requests.cancel, run_id, full.now)
         full.store.write(requests.retry, run_id, full.now)
+        full.store.write(requests.reprioritise, [run_id], 3, {})
+        full.store.write(requests.promote, [run_id], full.now)
 
     assert indexes_of_runs(full, work) == {"INTEGER PRIMARY KEY"}
 

@@ -19,7 +19,7 @@ from orchestrator.core.errors import ConflictError
 from orchestrator.core.plan import DEFAULT_AGING
 from orchestrator.core.policies import Isolation, Overlap
 from orchestrator.core.runs import ACTIVE, Attempt, Cause, Outcome, RunState
-from orchestrator.store import claims, creation, endings, instances, queries, requests
+from orchestrator.store import claims, creation, endings, expiry, instances, pauses, queries, queues, requests
 from orchestrator.store.claims import ClaimRequest
 from orchestrator.store.creation import NewRun
 from orchestrator.store.database import sqlite_url
@@ -40,8 +40,8 @@ TRIGGERED = [job for job in QUEUE_OF if job != "child"]
 LEGAL = {
     None: {S.SCHEDULED, S.QUEUED, S.SKIPPED, S.RUNNING},
     # One claim may do both: what is due is queued, and what is queued starts.
-    S.SCHEDULED: {S.QUEUED, S.RUNNING, S.CANCELLED, S.FAILED},
-    S.QUEUED: {S.RUNNING, S.CANCELLED, S.FAILED},
+    S.SCHEDULED: {S.QUEUED, S.RUNNING, S.CANCELLED, S.FAILED, S.SKIPPED},
+    S.QUEUED: {S.RUNNING, S.CANCELLED, S.FAILED, S.SKIPPED},
     S.RUNNING: {S.SCHEDULED, S.QUEUED, S.SUCCEEDED, S.FAILED, S.CANCELLED},
 }
 RELEASE = (S.QUEUED, Outcome.RELEASED)
@@ -67,6 +67,9 @@ class Life:
     fire_time: datetime | None = None
     parent_id: int | None = None
     deadline_at: datetime | None = None
+    expires_at: datetime | None = None
+    since: datetime = NOON
+    """Since when it stands in line: a retry by policy keeps its place."""
     attempt: int = 0
     charged: int = 0
     owner: int | None = None
@@ -75,7 +78,12 @@ class Life:
 
     @property
     def rank(self) -> tuple[datetime, int]:
-        return self.due_at - self.priority * DEFAULT_AGING, self.id
+        return self.since - self.priority * DEFAULT_AGING, self.id
+
+    def due_now(self, now: datetime) -> None:
+        """Somebody makes it due: its place in line moves by as much as its due time."""
+        self.since += now - self.due_at
+        self.state, self.due_at = S.QUEUED, now
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,7 @@ class RunsLive(RuleBasedStateMachine):
         self.runs: dict[int, Life] = {}
         self.claims: list[Claim] = []
         self.paused: set[str] = set()
+        self.paused_queues: set[str] = set()
         self.owners: list[int] = []
         self.dead: list[int] = []
         self.retried: int | None = None
@@ -162,6 +171,17 @@ class RunsLive(RuleBasedStateMachine):
         for run_id in overdue:
             self.runs[run_id].state = S.FAILED
 
+    @rule()
+    def what_expires_is_looked_at(self) -> None:
+        expired = {
+            life.id
+            for life in self.runs.values()
+            if life.state in (S.SCHEDULED, S.QUEUED) and life.expires_at is not None and life.expires_at <= self.now
+        }
+        assert {run_id for run_id, _ in self.store.write(expiry.skip_expired, self.now)} == expired
+        for run_id in expired:
+            self.runs[run_id].state = S.SKIPPED
+
     # Runs come to be.
 
     @rule(
@@ -181,12 +201,12 @@ class RunsLive(RuleBasedStateMachine):
         job=st.sampled_from(TRIGGERED),
         priority=st.integers(-1, 1),
         delay=st.sampled_from([0, 0, 7]),
-        deadline=st.sampled_from([None, None, 20]),
+        ends=st.sampled_from([{}, {}, {"deadline_at": 20}, {"expires_at": 10}]),
     )
-    def somebody_enqueues(self, job: str, priority: int, delay: int, deadline: int | None) -> None:
-        deadline_at = None if deadline is None else self.now + timedelta(seconds=deadline)
+    def somebody_enqueues(self, job: str, priority: int, delay: int, ends: dict[str, int]) -> None:
+        ends_at = {name: self.now + timedelta(seconds=seconds) for name, seconds in ends.items()}
         due_at = self.now + timedelta(seconds=delay)
-        self._create([self._new(job, Cause.MANUAL, priority=priority, due_at=due_at, deadline_at=deadline_at)])
+        self._create([self._new(job, Cause.MANUAL, priority=priority, due_at=due_at, **ends_at)])
 
     def _new(self, job: str, cause: Cause, **fields: Any) -> NewRun:
         fields["overlap"] = fields.get("overlap") or Overlap.ALLOW
@@ -204,7 +224,8 @@ class RunsLive(RuleBasedStateMachine):
             self._born(run, made, created_running=made.owner is not None)
             if made.id is not None and run.due_at <= self.now:
                 life = self.runs[made.id]
-                may_start = room > 0 and idle and run.queue not in lines and self._has_room(life)
+                closed = run.queue in lines or run.queue in self.paused_queues
+                may_start = room > 0 and idle and not closed and self._has_room(life)
                 assert (made.owner, made.state is S.RUNNING) == ((owner, True) if may_start else (None, False))
                 if may_start:
                     assert owner is not None
@@ -242,6 +263,8 @@ class RunsLive(RuleBasedStateMachine):
             fire_time=new.fire_time,
             parent_id=new.parent_id,
             deadline_at=new.deadline_at,
+            expires_at=new.expires_at,
+            since=new.due_at,
         )
 
     # Runs start.
@@ -308,12 +331,14 @@ class RunsLive(RuleBasedStateMachine):
                 life.state = S.QUEUED
 
     def _may_start(self, life: Life) -> bool:
-        overdue = life.deadline_at is not None and life.deadline_at <= self.now
-        return life.state is S.QUEUED and life.job not in self.paused and not overdue
+        overdue = any(at is not None and at <= self.now for at in (life.deadline_at, life.expires_at))
+        held_back = life.job in self.paused or QUEUE_OF[life.job] in self.paused_queues
+        return life.state is S.QUEUED and not held_back and not overdue
 
     def _start(self, life: Life, attempt: int, owner: int) -> None:
         assert attempt == life.attempt + 1
         life.state, life.owner, life.attempt, life.cancel_requested = S.RUNNING, owner, attempt, False
+        life.expires_at = None
         life.charged += 1
         self.claims.append(Claim(life.id, attempt, owner, life.charged))
 
@@ -460,7 +485,8 @@ class RunsLive(RuleBasedStateMachine):
                 self.store.write(requests.retry, life.id, self.now)
             return
         self.store.write(requests.retry, life.id, self.now)
-        life.state, life.due_at, life.deadline_at, life.charged = S.QUEUED, self.now, None, 0
+        life.due_now(self.now)
+        life.deadline_at, life.expires_at, life.charged = None, None, 0
         life.cancel_requested = False
         self.retried = life.id
 
@@ -471,6 +497,46 @@ class RunsLive(RuleBasedStateMachine):
         else:
             assert self.store.write(requests.pause, job, self.now)
         self.paused ^= {job}
+
+    @rule(queue=st.sampled_from(sorted(QUEUE_LIMITS)))
+    def somebody_pauses_or_resumes_a_queue(self, queue: str) -> None:
+        if queue in self.paused_queues:
+            assert self.store.write(pauses.resume_queue, queue)
+        else:
+            assert self.store.write(pauses.pause_queue, queue, self.now)
+        self.paused_queues ^= {queue}
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=st.integers(0, 99), sensible=st.booleans())
+    def somebody_promotes(self, pick: int, sensible: bool) -> None:
+        life = self._any(pick, [life for life in self.runs.values() if sensible and life.state is S.SCHEDULED])
+        done = self.store.write(requests.promote, [life.id], self.now)
+        assert done == ({life.id: S.QUEUED} if life.state is S.SCHEDULED else {})
+        if done:
+            life.due_now(self.now)
+
+    @precondition(lambda self: self.runs)
+    @rule(picks=st.lists(st.integers(0, 99), min_size=1, max_size=3), priority=st.integers(-1, 2))
+    def somebody_reprioritises(self, picks: list[int], priority: int) -> None:
+        lives = {life.id: life for life in (self._any(pick) for pick in picks)}
+        done = self.store.write(requests.reprioritise, list(lives), priority, {})
+        waiting = {life.id: life.state for life in lives.values() if life.state in (S.SCHEDULED, S.QUEUED)}
+        assert done == waiting
+        for run_id in waiting:
+            lives[run_id].priority = priority
+
+    @precondition(lambda self: self.runs)
+    @rule(queue=st.sampled_from(sorted(QUEUE_LIMITS)), delayed=st.booleans())
+    def somebody_drains_a_queue(self, queue: str, delayed: bool) -> None:
+        drained = [S.QUEUED, S.SCHEDULED] if delayed else [S.QUEUED]
+        gone = {life.id for life in self.runs.values() if life.state in drained and QUEUE_OF[life.job] == queue}
+        assert self.store.read(queues.count_waiting, queue, delayed=delayed) == len(gone)
+        newest, count = self.store.read(queues.newest_id), 0
+        while some := self.store.write(queues.drain, queue, newest, self.now, delayed=delayed):
+            count += some
+        assert count == len(gone)
+        for run_id in gone:
+            self.runs[run_id].state = S.CANCELLED
 
     def _any(self, pick: int, wanted: list[Life] | None = None) -> Life:
         """One of the wanted runs; where there is none, any: the newest are the likeliest."""

@@ -1,0 +1,36 @@
+"""Which runs came too late to be worth starting? Those that hadn't started when they expired are skipped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, select, update
+
+from orchestrator.core.runs import RunState
+from orchestrator.store.following import Followers, follow, nothing_follows
+from orchestrator.store.states import is_active, is_running
+from orchestrator.store.tables import runs
+
+EXPIRED_REASON = "it had not started when it expired (expires_in)"
+SOME = 1000
+"""Rows that one statement changes at most, so that no other writer waits long."""
+
+
+def skip_expired(
+    connection: Connection, now: datetime, followers: Followers = nothing_follows
+) -> list[tuple[int, str]]:
+    """Skip what has expired, and create the runs that follow its end; gives (run id, job).
+
+    Some at a time: the next call takes the rest. Served by `runs_expiring`: a claim takes a run out of it.
+    """
+    expired = and_(runs.c.expires_at <= now, runs.c.finished_at.is_(None), is_active, ~is_running)
+    some = select(runs.c.id).where(runs.c.expires_at.is_not(None), expired).limit(SOME)
+    statement = (
+        update(runs)
+        .where(runs.c.id.in_(some))
+        .values(state=RunState.SKIPPED.value, finished_at=now, reason=EXPIRED_REASON)
+        .returning(runs.c.id, runs.c.job)
+    )
+    skipped = [(run_id, job) for run_id, job in connection.execute(statement)]
+    follow(connection, skipped, followers)
+    return skipped
