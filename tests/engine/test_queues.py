@@ -106,19 +106,20 @@ def test_a_run_that_came_to_be_without_its_key_is_found_all_the_same(bench: Any,
     asyncio.run(body())
 
 
-def test_what_expires_is_skipped_and_said_and_nothing_follows(bench: Any, make_job: MakeJob) -> None:
+def test_what_expires_is_skipped_and_said_and_what_its_end_fires_follows(bench: Any, make_job: MakeJob) -> None:
     async def body() -> None:
         from orchestrator.core.triggers import AfterTrigger, On
 
         bench.executor.room = 0
         job = make_job(expires_in=timedelta(seconds=5))
         after = make_job("after", after=(AfterTrigger(job="tick", on=On.END),))
+        never = make_job("never", after=(AfterTrigger(job="tick"), AfterTrigger(job="tick", on=On.FAILURE)))
         enqueue(bench, job)
-        async with bench.running(job, after):
+        async with bench.running(job, after, never):
             await bench.pass_time(timedelta(seconds=4))
             assert bench.states() == ["queued"]
             await bench.pass_time(timedelta(seconds=3))
-            await bench.until(lambda: bench.states() == ["skipped"])
+            await bench.until(lambda: bench.states() == ["skipped", "queued"])
             await bench.until(lambda: bench.named("run.skipped"))
         (event,) = bench.named("run.skipped")
         assert (event.fields["job"], event.level) == ("tick", "warning")

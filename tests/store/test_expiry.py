@@ -59,12 +59,23 @@ def test_what_is_created_as_claimed_does_not_expire(ledger: Any) -> None:
     assert skip(ledger) == []
 
 
-def test_nothing_follows_and_a_person_may_retry_it(ledger: Any) -> None:
-    owner = ledger.engine()
+def test_what_its_end_fires_follows_once_though_its_deadline_has_passed_too(ledger: Any) -> None:
     expired = ledger.queued(expires_at=ledger.at(minutes=1), deadline_at=ledger.at(minutes=1))
     ledger.later(minutes=1)
+    for sweep in (expiry.skip_expired, claims.expire):
+        ledger.store.write(sweep, ledger.now, lambda job: [ledger.new(f"after-{job}")])
+    found = [ledger.run(run_id) for run_id in ledger.states()]
+    assert [(run.job, run.state.value, run.parent_id) for run in found] == [
+        ("tidy", "skipped", None),
+        ("after-tidy", "queued", expired),
+    ]
+
+
+def test_a_person_may_retry_what_has_expired(ledger: Any) -> None:
+    owner = ledger.engine()
+    expired = ledger.queued(expires_at=ledger.at(minutes=1))
+    ledger.later(minutes=1)
     assert skip(ledger)
-    assert ledger.store.write(claims.expire, ledger.now, lambda _: [ledger.new("child")]) == []
     ledger.retry(expired)
     assert skip(ledger) == []
     assert [run.id for run in ledger.claim(owner).runs] == [expired]
