@@ -23,7 +23,7 @@ NOTHING = "—"
 LACKS = ("Nothing", "Not yet", "Not needed")
 """How a row begins that names no test."""
 SPAN = re.compile(r"`([^`]+)`")
-OF_THE_FILE = {"queues", "jobs", "workers", "defaults", "notifiers", "resources", "secrets", "include", "shutdown_grace"}
+OF_THE_FILE = {"queues", "workers", "defaults", "notifiers", "resources", "secrets", "include", "shutdown_grace"}
 """What a fragment begins with that isn't a job's."""
 OTHER = 'other: {call: m.f, cron: "@daily"}'
 
