@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
+from orchestrator.cli.approve import approve
 from orchestrator.cli.backfill import backfill
 from orchestrator.cli.backup import backup
 from orchestrator.cli.dead import dead
@@ -15,6 +16,7 @@ from orchestrator.cli.doctor import doctor
 from orchestrator.cli.enqueue import enqueue
 from orchestrator.cli.events import events
 from orchestrator.cli.explain import explain
+from orchestrator.cli.graph import graph
 from orchestrator.cli.init import init
 from orchestrator.cli.jobs import jobs, next_fires
 from orchestrator.cli.logs import logs
@@ -42,6 +44,7 @@ COMMANDS = {
     "status": status,
     "jobs": jobs,
     "next": next_fires,
+    "graph": graph,
     "explain": explain,
     "simulate": simulate,
     "trigger": trigger,
@@ -55,6 +58,7 @@ COMMANDS = {
     "cancel": cancel,
     "promote": promote,
     "reprioritise": reprioritise,
+    "approve": approve,
     "pause": pause,
     "resume": resume,
     "notify": notify,

@@ -34,8 +34,8 @@ def banner(plan: Plan, database: str, next_fires: Mapping[str, datetime], now: d
 
 def _jobs(plan: Plan) -> str:
     count = len(plan.declared)
-    unusable = sum(job.unusable is not None for job in plan.jobs.values())
-    disabled = sum(not job.enabled for job in plan.jobs.values())
+    unusable = sum(job.unusable is not None for job in plan.declared)
+    disabled = sum(not job.enabled for job in plan.declared)
     apart = [f"{unusable} unusable"] * bool(unusable) + [f"{disabled} disabled"] * bool(disabled)
     return f"{count} ({', '.join(apart)})" if apart else str(count)
 

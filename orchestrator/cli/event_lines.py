@@ -53,6 +53,7 @@ class TextLines:
             "run.released": (marks.stopped, "yellow", _released),
             "run.cancelled": (marks.stopped, "yellow", _cancelled),
             "run.skipped": (marks.skipped, "dim", _skipped),
+            "run.waiting": (marks.note, "dim", lambda _: "its steps have begun"),
             "run.refused": (marks.warning, "yellow", _refused),
         }
         self._levels = {"error": (marks.failed, "red"), "warning": (marks.warning, "yellow")}

@@ -45,6 +45,8 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     paused_at: datetime | None
     unusable: str | None
     last_run: Run | None
+    steps: list[str]
+    """Of a workflow, in order."""
 
 
 class FireReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +119,7 @@ def _read(place: Place) -> tuple[Plan, History]:
             return require_plan(compilation.result(), sys.stderr), History()
         with opened_store(place) as store:
             plan = require_plan(compilation.result(), sys.stderr)
-            return plan, store.read(_history, list(plan.jobs))
+            return plan, store.read(_history, [job.name for job in plan.declared])
 
 
 def _history(connection: Connection, names: list[str]) -> History:
@@ -144,13 +146,14 @@ def _report(job: Job, history: History, now: datetime) -> JobReport:
         paused_at=history.paused.get(job.name),
         unusable=job.unusable,
         last_run=history.last_runs.get(job.name),
+        steps=[step.name for step in job.steps],
     )
 
 
 def _row(report: JobReport, now: datetime) -> list[Cell]:
     return [
         report.name,
-        report.description or report.call,
+        report.description or report.call or f"workflow: {', '.join(report.steps)}",
         "\n".join(report.schedule) or ("by trigger only", "dim"),
         _next(report, now),
         _last(report.last_run, now),

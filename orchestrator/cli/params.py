@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.cli.errors import CommandError
-from orchestrator.client.checks import FreshChecker, param_check
+from orchestrator.client.checks import FreshChecker, check_flow_params, param_check
 from orchestrator.core.plan import Job, Plan
 
 
@@ -50,6 +50,9 @@ def check_params(plan: Plan, job: Job, params: dict[str, Any]) -> None:
 
     Raises `CommandError` with every refusal.
     """
+    if job.steps:
+        check_flow_params(job, params)
+        return
     found = FreshChecker().problems(plan, [param_check(job, params, job.name)])
     if found:
         hints = [problem.hint for problem in found if problem.hint]

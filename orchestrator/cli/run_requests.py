@@ -30,11 +30,18 @@ from orchestrator.core.runs import ACTIVE, RunState
 
 _FINISHED = [state for state in RunState if state.finished]
 _UNSTARTED = [RunState.WAITING, RunState.SCHEDULED, RunState.QUEUED]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="STEP", help="Of a workflow: start over with this step, too.")
+]
 PriorityOption = Annotated[int, typer.Option("--priority", "-p", metavar="N", min=0, max=9, help="0 to 9.")]
 
 _RETRY = Wish(
     verb="Queue",
-    done={RunState.QUEUED: ("is queued again", "are queued again")},
+    done={
+        RunState.QUEUED: ("is queued again", "are queued again"),
+        RunState.WAITING: ("goes on where it ended", "go on where they ended"),
+        RunState.SUCCEEDED: ("has succeeded", "have succeeded"),
+    },
     possible=_FINISHED,
     usual=[RunState.FAILED],
     refusal="only a finished run can be retried",
@@ -45,6 +52,7 @@ _CANCEL = Wish(
     done={
         RunState.CANCELLED: ("is cancelled", "are cancelled"),
         RunState.RUNNING: ("has been asked to stop", "have been asked to stop"),
+        RunState.WAITING: ("stops with its steps", "stop with their steps"),
     },
     possible=sorted(ACTIVE),
     usual=sorted(ACTIVE),
@@ -113,22 +121,49 @@ def _promoting(_place: Place) -> Change:
     return lambda store, run_ids: store.write(requests.promote, run_ids, datetime.now(UTC))
 
 
-retry = _command(
-    _RETRY,
-    _retrying,
+def retry(
+    runs: RunsArgument = None,
+    *,
+    step: FromOption = None,
+    job: JobsOption = None,
+    queue: QueuesOption = None,
+    state: StatesOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    key: KeysOption = None,
+    everything: AllOption = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    db: DbOption = None,
+) -> None:
     """Queue finished runs again.
 
-    They have all their attempts ahead of them; the earlier ones stay in their history. A filter without --state means
+    They have all their attempts ahead of them; the earlier ones stay in their history. A workflow goes on where it
+    failed: steps that succeeded are kept, unless they need the step that `--from` names. A filter without --state means
     failed runs.
-    """,
-)
+    """
+
+    def from_step(_place: Place) -> Change:
+        from orchestrator.store import flow_retries
+
+        return lambda store, run_ids: store.write(flow_retries.retry_flows, run_ids, datetime.now(UTC), step)
+
+    _command(_RETRY, _retrying if step is None else from_step, "")(
+        runs, job=job, queue=queue, state=state, since=since, until=until, key=key, everything=everything,
+        dry_run=dry_run, yes=yes, as_json=as_json, config=config, db=db,
+    )  # fmt: skip
+
+
 cancel = _command(
     _CANCEL,
     _cancelling,
     """Cancel runs.
 
     Those that wait, at once; those that run are asked to stop, and stopped after their job's grace. Jobs that run
-    `after` their end follow.
+    `after` their end follow. A workflow with all its steps; those under `finally` still run, unless it is cancelled
+    once more.
     """,
 )
 promote = _command(

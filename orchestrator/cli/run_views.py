@@ -8,7 +8,7 @@ from orchestrator.cli.tables import Cell
 from orchestrator.cli.times import lasting, relative
 from orchestrator.core.runs import Run, RunState
 
-_STYLES = {
+STYLES = {
     RunState.SUCCEEDED: "green",
     RunState.FAILED: "red",
     RunState.RUNNING: "cyan",
@@ -65,5 +65,5 @@ def ending(run: Run, now: datetime) -> str:
 
 
 def _styled(state: RunState, text: str) -> Cell:
-    style = _STYLES.get(state)
+    style = STYLES.get(state)
     return (text, style) if style else text

@@ -36,6 +36,9 @@ SinceOption = Annotated[
     str | None, typer.Option(metavar="TIME", help="Only created since: `1h` ago, or an ISO 8601 date or time.")
 ]
 UntilOption = Annotated[str | None, typer.Option(metavar="TIME", help="Only created before then.")]
+StepsOption = Annotated[
+    bool, typer.Option("--steps", help="Also the runs of workflows' steps, which `show` lists with their workflow.")
+]
 CountOption = Annotated[
     int, typer.Option("--count", "-n", metavar="N", min=1, max=10**9, help="At most so many, the newest.")
 ]
@@ -49,6 +52,7 @@ def runs(
     state: StatesOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    steps: StepsOption = False,
     count: CountOption = 20,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -63,6 +67,7 @@ def runs(
         queues=queue or (),
         keys=key or (),
         states=state or (),
+        steps=steps or any("/" in name for name in job or ()),
         since=parse_when(since, now) if since else None,
         until=parse_when(until, now) if until else None,
         limit=count,

@@ -13,6 +13,7 @@ from orchestrator.cli.log_lines import LogLines
 from orchestrator.cli.opening import opened_store
 from orchestrator.cli.options import ConfigOption, DbOption, JsonOption, RunArgument
 from orchestrator.cli.run_views import first_line, progress_text, state_text, took
+from orchestrator.cli.step_tree import print_steps
 from orchestrator.cli.tables import Cell, print_fields, print_json, print_table
 from orchestrator.cli.terminal import Painter
 from orchestrator.cli.times import exact, lasting
@@ -32,6 +33,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     run: Run
     attempts: list[Attempt]
     logs: list[LogLine]
+    steps: Sequence[Any] = ()
+    """Of a workflow."""
 
 
 def show(run: RunArgument, *, as_json: JsonOption = False, config: ConfigOption = None, db: DbOption = None) -> None:
@@ -45,6 +48,9 @@ def show(run: RunArgument, *, as_json: JsonOption = False, config: ConfigOption 
         print_json(report)
         return
     print_fields(_fields(report.run, datetime.now(UTC)))
+    if report.steps:
+        print()
+        print_steps(run, report.steps, datetime.now(UTC))
     if report.attempts:
         print()
         print_table(("ATTEMPT", "OUTCOME", "STARTED", "TOOK", "WORKER", "ERROR"), [_row(a) for a in report.attempts])
@@ -54,11 +60,13 @@ def show(run: RunArgument, *, as_json: JsonOption = False, config: ConfigOption 
 
 def _gather(connection: Connection, run_id: int) -> RunReport:
     from orchestrator.store import queries
+    from orchestrator.store.flow_views import list_steps
 
     return RunReport(
         run=queries.get_run(connection, run_id),
         attempts=queries.list_attempts(connection, run_id),
         logs=[line for _, line in queries.list_logs(connection, run_id)],
+        steps=list_steps(connection, run_id),
     )
 
 
@@ -68,7 +76,7 @@ def _fields(run: Run, now: datetime) -> list[tuple[str, str]]:
         ("job", run.job),
         ("state", state_text(run)),
         ("reason", run.reason),
-        ("cause", f"{run.cause.value}, of run {run.parent_id}" if run.parent_id else run.cause.value),
+        ("cause", _cause(run)),
         ("queue", f"{run.queue}, priority {run.priority}" if run.priority else run.queue),
         ("executed", f"in a batch with run {run.batch_id}; its output is there" if run.batch_id else None),
         ("fire time", _instant(run.fire_time)),
@@ -83,6 +91,13 @@ def _fields(run: Run, now: datetime) -> list[tuple[str, str]]:
         ("result", _json(run.result)),
     ]
     return [(name, value) for name, value in fields if value]
+
+
+def _cause(run: Run) -> str:
+    if run.flow_id is not None:
+        item = "" if run.item_index is None else f", item {run.item_index}"
+        return f"step {run.step or '(an earlier try)'} of run {run.flow_id}{item}"
+    return f"{run.cause.value}, of run {run.parent_id}" if run.parent_id else run.cause.value
 
 
 def _instant(at: datetime | None) -> str | None:

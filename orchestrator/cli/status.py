@@ -164,7 +164,7 @@ def _next_fire(place: Place, found: Findings) -> NextFire | None:
 
 def _first(plan: Plan, found: Findings) -> NextFire | None:
     now = datetime.now(UTC)
-    jobs = [job for job in plan.jobs.values() if job.enabled and job.name not in found.paused]
+    jobs = [job for job in plan.declared if job.enabled and job.name not in found.paused]
     fires = [(at, job.name) for job in jobs for at in job_fires(job, found.cursors, now, 1)]
     return NextFire(job=min(fires)[1], at=min(fires)[0]) if fires else None
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from orchestrator.core.catalogue import ParamCheck, ParamProblem
+from orchestrator.core.errors import RequestError
 from orchestrator.core.json_values import holds_template
 from orchestrator.core.plan import Job, Plan
 
@@ -26,6 +27,14 @@ class FreshChecker:
         inspector = ProcessInspector(plan.workers.import_timeout)
         uses = {resource.name: resource.use for resource in plan.resources.values()}
         return inspector.inspect(plan.sources, checks, uses, plan.root).param_problems
+
+
+def check_flow_params(job: Job, params: Mapping[str, Any]) -> None:
+    """A workflow takes the parameters that it declares. Raises `RequestError`."""
+    unknown = [name for name in params if name not in job.params]
+    if unknown:
+        known = ", ".join(job.params) or "none"
+        raise RequestError(f"the workflow {job.name} has no parameter {', '.join(unknown)}", f"it has: {known}")
 
 
 def param_check(job: Job, params: Mapping[str, Any], name: str) -> ParamCheck:

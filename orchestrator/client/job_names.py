@@ -10,9 +10,13 @@ from orchestrator.core.plan import Job, Plan
 
 def named_job(plan: Plan, name: str) -> Job:
     """The job of that name. Raises `RequestError`."""
-    if name not in plan.jobs:
-        raise unknown_job(name, plan.jobs, f"in {plan.path}")
-    return plan.jobs[name]
+    declared = {job.name: job for job in plan.declared}
+    if name in plan.jobs and name not in declared:
+        flow, _, step = name.partition("/")
+        raise RequestError(f"{name!r} is no job of its own: {step} is a step of {flow}", f"name the job: {flow}")
+    if name not in declared:
+        raise unknown_job(name, declared, f"in {plan.path}")
+    return declared[name]
 
 
 def usable_job(plan: Plan, name: str) -> Job:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from orchestrator.client.checks import Checker, param_check
+from orchestrator.client.checks import Checker, check_flow_params, param_check
 from orchestrator.client.job_names import usable_job
 from orchestrator.client.requests import Wanted
 from orchestrator.core.catalogue import ParamProblem
@@ -41,12 +41,15 @@ def prepare(plan: Plan, wanted: Iterable[tuple[int, Wanted]], now: datetime, che
     for place, one in wanted:
         try:
             job = usable_job(plan, one.job)
+            if job.steps and checker is not None:
+                check_flow_params(job, one.params)
             made[place] = one, new_run(job, Cause.MANUAL, now, params=one.params, asked=one.asked)
         except OrchestratorError as error:
             faults.append(Fault(place, str(error), getattr(error, "hint", None)))
-    if checker is not None and made:
-        # The place stands where a job's name does: it is what the problems are told apart by.
-        checks = [param_check(plan.jobs[one.job], one.params, str(place)) for place, (one, _) in made.items()]
+    # The place stands where a job's name does: it is what the problems are told apart by. A workflow calls nothing.
+    jobs = {place: plan.jobs[one.job] for place, (one, _) in made.items()}
+    checks = [param_check(job, made[place][0].params, str(place)) for place, job in jobs.items() if job.call]
+    if checker is not None and checks:
         refused = [Fault(int(p.job), _message(made, p), p.hint) for p in checker.problems(plan, checks)]
         faults += refused
         for fault in refused:

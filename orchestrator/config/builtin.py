@@ -19,6 +19,7 @@ _DEPENDS = {"isolation", "timezone"}
 _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Job": Job,
     "Policies": Job,
+    "Step": Job,
     "Retry": Retry,
     "Retention": Retention,
     "Unique": Unique,
@@ -27,7 +28,12 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "File": Plan,
     "Group": Notifier,
 }
-_ELSEWHERE: dict[tuple[str, str], Any] = {("File", "timezone"): "UTC", ("After", "on"): "success"}
+_ELSEWHERE: dict[tuple[str, str], Any] = {
+    ("File", "timezone"): "UTC",
+    ("After", "on"): "success",
+    ("Step", "on_failure"): "fail",
+    ("Step", "every"): "30s",
+}
 
 
 def default_of(shape: str, key: str) -> Any:

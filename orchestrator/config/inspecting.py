@@ -27,20 +27,28 @@ _CODES = {"missing": "missing-param", "unknown": "unknown-param", "needs": "miss
 def inspect(
     inspector: Inspector,
     sources: PluginSources,
-    jobs: Iterable[Job],
+    jobs: Mapping[str, Job],
     resources: Mapping[str, Resource],
     hooks: Iterable[ParamCheck],
     main: Source,
     report: Report,
 ) -> Inspection | None:
     """What a worker finds in the plugins; none if no worker could look, which is reported."""
-    checks = [*(param_check(job.name, job.call, job.params) for job in jobs), *hooks]
+    checks = [*(check for job in jobs.values() if (check := _check_of(job, jobs)) is not None), *hooks]
     uses = {name: resource.use for name, resource in resources.items()}
     try:
         return inspector.inspect(sources, checks, uses, str(main.file.parent))
     except (OrchestratorError, OSError) as error:
         report.error("plugins-unread", f"the plugins can't be read: {error}", main.key(("plugins",)))
         return None
+
+
+def _check_of(job: Job, jobs: Mapping[str, Job]) -> ParamCheck | None:
+    """None for what calls nothing: a workflow as a whole, a step that sleeps."""
+    target = jobs.get(job.step.sub_job) if job.step is not None else None
+    if target is not None:
+        return param_check(job.name, target.call, {**target.params, **job.params}) if target.call else None
+    return param_check(job.name, job.call, job.params) if job.call else None
 
 
 def param_check(job: str, call: str, params: Mapping[str, Any]) -> ParamCheck:
@@ -52,7 +60,7 @@ def param_check(job: str, call: str, params: Mapping[str, Any]) -> ParamCheck:
 
 def starts_by_itself(job: Job) -> bool:
     """Whether something in the file starts the job. Otherwise whoever asks for a run gives what parameters it lacks."""
-    return bool(job.triggers or job.after or job.on_start)
+    return bool(job.triggers or job.after or job.on_start or job.step is not None)
 
 
 class Verdicts:
@@ -113,6 +121,8 @@ class Verdicts:
         for problem in self._found.param_problems:
             job, entry = jobs.get(problem.job), entries.get(problem.job)
             if job is None or entry is None:
+                continue
+            if job.step is not None and job.step.sub_job and not _is_its_own(problem, job):
                 continue
             if problem.kind == "unknown_callable":
                 if job.unusable is not None:
@@ -208,6 +218,11 @@ class Verdicts:
             text, _ = read_text(file)
             return at(Source(file, text), max(1, problem.line), 1)
         return self._main.key(("plugins",))
+
+
+def _is_its_own(problem: ParamProblem, step: Job) -> bool:
+    """Whether what is wrong with another job's parameters is what this step gives it."""
+    return problem.kind == "missing" or bool(problem.path and problem.path[0] in step.params)
 
 
 def _place_of(problem: PluginProblem) -> str:

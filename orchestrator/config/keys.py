@@ -12,6 +12,7 @@ from orchestrator.config.model_hooks import NotifierShape, SlaShape
 from orchestrator.config.model_job import AfterShape, JobShape, TriggerShape
 from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, UniqueShape
 from orchestrator.config.model_queue import PerKeyShape, QueueShape
+from orchestrator.config.model_step import StepShape
 from orchestrator.config.shapes import Shape
 
 _HABITS = {
@@ -29,6 +30,13 @@ _HABITS = {
     "dedupe": "unique", "debounce": "unique", "singleton": "unique", "window": "for", "period": "for",
 }  # fmt: skip
 """What other tools call our keys."""
+_IN_STEPS = {
+    "after": "needs", "depends": "needs", "depends_on": "needs", "depends_any": "needs_any", "if": "when",
+    "condition": "when", "loop": "foreach", "with_items": "foreach", "for_each": "foreach", "items": "foreach",
+    "strategy": "matrix", "concurrency_limit": "max_parallel", "continue_on": "on_failure", "delay": "sleep",
+    "approval": "approve", "sensor": "wait_for", "workflow": "job", "run": "call",
+}  # fmt: skip
+"""And those of steps."""
 _HOMES: tuple[tuple[type[Shape], str], ...] = (
     (RetryShape, "`retry`"),
     (RetentionShape, "`retention`"),
@@ -36,6 +44,7 @@ _HOMES: tuple[tuple[type[Shape], str], ...] = (
     (WorkersShape, "`workers` at the top of the file"),
     (JobShape, "a job under `jobs`"),
     (QueueShape, "an entry of `queues`"),
+    (StepShape, "a step of a workflow, under a job's `steps`"),
     (ResourceShape, "an entry of `resources`"),
     (NotifierShape, "an entry of `notifiers`"),
     (SlaShape, "`sla`"),
@@ -60,6 +69,8 @@ def hint_for(key: str, value: Any, shape: type[Shape]) -> str:
 def _hint(key: str, shape: type[Shape]) -> str:
     known = written(shape)
     plain = _plain(key)
+    if shape is StepShape and plain in _IN_STEPS:
+        return f"did you mean `{_IN_STEPS[plain]}`?"
     meant = _HABITS.get(plain, plain)
     if meant in known:
         return f"did you mean `{meant}`?"
@@ -89,6 +100,8 @@ def _home(key: str, shape: type[Shape]) -> str | None:
         return "`defaults`, or a job under `jobs`"
     if shape is Policies and key in JobShape.model_fields:
         return "a job, not `defaults`: each job has its own"
+    if shape is StepShape and key in JobShape.model_fields:
+        return "the job itself, not its steps"
     if shape is RetryShape and key in JobShape.model_fields:
         return "the job itself, not its `retry`"
     if shape in _SMALL and key in Policies.model_fields:

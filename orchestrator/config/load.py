@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.config.diagnostics import Diagnostic
+from orchestrator.config.flows import settle_isolation, unusable_flows
 from orchestrator.config.including import included
 from orchestrator.config.inspecting import Verdicts, inspect
 from orchestrator.config.model_file import FileShape, WorkersShape
@@ -92,7 +93,7 @@ class _Loading:
         inspection, forgiven = None, 0
         if inspector is not None:
             hooks = [check for check, _ in planner.hooks.checks(jobs)]
-            inspection = inspect(inspector, self.sources, jobs.values(), resources, hooks, self.main, self.report)
+            inspection = inspect(inspector, self.sources, jobs, resources, hooks, self.main, self.report)
         if inspection is not None:
             jobs, forgiven = self._inspected(planner, jobs, inspection)
         if self.report.errors > forgiven or self.settings is None:
@@ -120,13 +121,16 @@ class _Loading:
         verdicts = Verdicts(found, isolation, self.main, self.report)
         verdicts.tell_problems()
         broken = verdicts.tell_resources(planner.resource_entries)
+        entries = {**self.sections.jobs, **planner.step_entries}
         settled = {}
         for name, job in jobs.items():
-            place, reason = verdicts.settle(job, self.sections.jobs[name], broken)
-            settled[name] = msgspec.structs.replace(job, isolation=place, unusable=reason)
-        verdicts.tell_params(settled, self.sections.jobs)
+            if job.call:
+                place, reason = verdicts.settle(job, entries[name], broken)
+                job = msgspec.structs.replace(job, isolation=place, unusable=reason)  # noqa: PLW2901
+            settled[name] = job
+        verdicts.tell_params(settled, entries)
         verdicts.tell_hooks({check.job: place for check, place in planner.hooks.checks(jobs)})
-        return settled, verdicts.plugin_errors
+        return unusable_flows(settle_isolation(settled)), verdicts.plugin_errors
 
     def _early(self, key: str) -> Any:
         return self.rendering.value(self.main.tree.get(key), self.main, (key,), Use.EARLY)

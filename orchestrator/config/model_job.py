@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from orchestrator.config.fields import Duration, Mapping, Texts, wrong
+from orchestrator.config.fields import Duration, Mapping, Name, Texts, wrong
 from orchestrator.config.model_policies import Policies
+from orchestrator.config.model_step import StepShape
 from orchestrator.config.shapes import Shape, key
 
 KINDS = ("cron", "every", "at")
@@ -69,8 +70,16 @@ _AfterInput = str | AfterShape | list[str | AfterShape]
 class JobShape(Policies):
     """A job: what to call, when, and under which policies."""
 
-    call: str = Field(
-        description="The callable's name, like `email.send`: a function in a plugin, or registered with `@job`."
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["call"]}, {"required": ["steps"]}]})
+
+    call: str = key("The callable's name, like `email.send`: a function in a plugin, or registered with `@job`.")
+    steps: Annotated[dict[Name, StepShape], Field(min_length=1)] = key(
+        "A workflow instead of a single `call`: its steps by name."
+    )
+    finals: dict[Name, StepShape] = key(
+        "Steps of a workflow that run when all others have ended, however they did: after a failure, after a "
+        "cancellation.",
+        alias="finally",
     )
     description: str = key("What it is for, shown in listings.")
     cron: Texts = key(_CRON + " A list means several schedules.")
@@ -89,5 +98,21 @@ class JobShape(Policies):
         "Works off many waiting runs in one call: `{size: 100, wait: 2s}`. The callable takes a `Batch`, and ends each "
         "run by itself."
     )
-    params: Mapping = key("The callable's arguments by name; checked against its signature.")
+    params: Mapping = key(
+        "The callable's arguments by name; checked against its signature. Of a workflow: what its steps read as "
+        "`flow.params`."
+    )
     enabled: bool = key("`false` keeps the job out of the schedule; it can still be run by hand.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> JobShape:
+        own = [name for name in ("call", "steps") if name in self.model_fields_set]
+        if len(own) == 2:
+            raise wrong("bad-job", "a job has `call` or `steps`, not both", "make the call a step")
+        if not own:
+            raise wrong(
+                "missing-key", "has no `call`", "name its callable: `call: module.function`; or give it `steps`"
+            )
+        if "finals" in self.model_fields_set and own != ["steps"]:
+            raise wrong("bad-job", "`finally` belongs to a job with `steps`", "make the call a step")
+        return self

@@ -87,8 +87,8 @@ def _retry(value: Any) -> Any:
 _RetryInput = RetryShape | Annotated[int, Field(ge=1, le=1000)] | Literal[False]
 
 
-class Policies(Shape):
-    """What `defaults:` sets for every job, and a job for itself."""
+class StepPolicies(Shape):
+    """The policies that a single step of a workflow may set, too."""
 
     queue: Name = key("The queue that its runs wait in.")
     priority: int = key(
@@ -115,6 +115,22 @@ class Policies(Shape):
         "A run that has not started so long after it was due is skipped; `none` for never. One that has started is not "
         "affected: that is `deadline`."
     )
+    concurrency: int = key(
+        "How many attempts of the job may run at once. Without it only the queue limits them; but a job with a "
+        "schedule whose `overlap` isn't `allow` has 1.",
+        ge=1,
+    )
+    at_most_once: bool = key(
+        "Never repeat an attempt that may have begun: a run whose worker or machine died fails instead of being "
+        "executed again."
+    )
+    memory_limit: Size = key("An attempt whose worker process uses more memory is killed.")
+    log_limit: Size = key("How much output of an attempt is kept.")
+
+
+class Policies(StepPolicies):
+    """What `defaults:` sets for every job, and a job for itself."""
+
     overlap: Overlap = key(
         "What becomes of a fire time that arrives while an earlier run of the job is not finished: `skip` it, `queue` "
         "a run behind it, `replace` the earlier run, or `allow` both at once.",
@@ -129,17 +145,6 @@ class Policies(Shape):
         strict=False,
     )
     catch_up_window: Span = key("Fire times missed longer ago than this are never caught up.")
-    concurrency: int = key(
-        "How many attempts of the job may run at once. Without it only the queue limits them; but a job with a "
-        "schedule whose `overlap` isn't `allow` has 1.",
-        ge=1,
-    )
-    at_most_once: bool = key(
-        "Never repeat an attempt that may have begun: a run whose worker or machine died fails instead of being "
-        "executed again."
-    )
-    memory_limit: Size = key("An attempt whose worker process uses more memory is killed.")
-    log_limit: Size = key("How much output of an attempt is kept.")
     retention: RetentionShape = key("How long its history is kept. Keys that a job leaves out come from `defaults`.")
     on_success: HookList = key("What is done when a run has succeeded: a job, `{notify: NAME}`, or a list of those.")
     on_failure: HookList = key("What is done when a run has failed for good, whatever the reason.")

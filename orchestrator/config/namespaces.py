@@ -1,4 +1,4 @@
-"""The names that templates start from: `env`, `vars`, `secrets`, `run`, `job`, `event`."""
+"""The names that templates start from: `env`, `vars`, `secrets`, `run`, `job`, `event`; in steps `flow` and `steps`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from orchestrator.core.hooks import RunEvent
 RUN = ("id", "fire_time", "attempt")
 JOB = ("name",)
 EVENT = RunEvent.__struct_fields__
+FLOW = ("id", "job", "fire_time", "params", "state")
+STEP = ("state", "result", "reason")
 
 
 class Names(dict[str, Any]):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeVar
 
+from orchestrator.config.flow_rendering import rendered_steps
+from orchestrator.config.flows import Flows, check_sub_params, settle_isolation
 from orchestrator.config.hooks import HookReader
 from orchestrator.config.model_file import FileShape, ResourceShape
 from orchestrator.config.model_hooks import HOOKS, NotifierShape
@@ -39,6 +41,8 @@ class Planner:
         self, main: Source, sections: Sections, rendering: Rendering, settings: FileShape | None, report: Report
     ) -> None:
         self.resource_entries: dict[str, Entry[ResourceShape]] = {}
+        self.step_entries: dict[str, Entry[Any]] = {}
+        """Where the steps that became hidden jobs are written, as written."""
         self.timezone = _timezone(main, settings, report)
         self.defaults = settings.defaults if settings and "defaults" in settings.model_fields_set else Policies()
         self._main = main
@@ -86,30 +90,42 @@ class Planner:
         return made, deliveries
 
     def jobs(self, now: datetime) -> dict[str, Job]:
-        """The jobs, with defaults merged and schedules checked."""
+        """The jobs, with defaults merged and schedules checked; those of workflows' steps are among them."""
         relations = Relations(self._sections.jobs, self._sections.queues, self._report)
         if "queue" in self.defaults.model_fields_set:
             relations.check_default_queue(Entry("defaults", self._main, ("defaults",), None), self.defaults.queue)
         schedules = Schedules(self.timezone, now, self._report)
         merge = Merge(self.defaults, self._main, self._report)
-        made = {}
+        flows = Flows(relations, merge, self._rendering, self._report)
+        made: dict[str, Job] = {}
         for name, entry in self._sections.jobs.items():
             shape = self._shape(JobShape, entry, _USES)
             if shape is not None:
-                made[name] = self._job(entry.holding(shape), relations, schedules, merge)
+                job = self._job(entry.holding(shape), relations, schedules, merge)
+                made[name] = job if not shape.steps else self._flow(flows, entry, shape, job, made)
         relations.check_circles({name: job.after for name, job in made.items()}, _hook_jobs(made))
-        return made
+        flows.check_circles()
+        check_sub_params(made, self.step_entries, self._report)
+        return settle_isolation(made)
+
+    def _flow(self, flows: Flows, entry: Entry[Any], shape: JobShape, job: Job, made: dict[str, Job]) -> Job:
+        flow, steps = flows.build(entry.holding(shape), job)
+        made[flow.name] = flow
+        for name, (hidden, step) in steps.items():
+            made[name] = with_queue(hidden, self._queues.get(hidden.queue), step, self._report)
+            self.step_entries[name] = step.holding(entry.value[step.path[-2]][step.name])
+        return flow
 
     def _job(self, entry: Entry[JobShape], relations: Relations, schedules: Schedules, merge: Merge) -> Job:
         shape = entry.value
-        if not shape.call.strip():
+        if shape.call is not None and not shape.call.strip():
             self._report.error("no-value", f"job `{entry.name}` has an empty `call`", entry.at("call"))
         relations.check_queue(entry)
         timezone = schedules.timezone(entry)
         triggers = schedules.triggers(entry, timezone)
         job = Job(
             name=entry.name,
-            call=shape.call,
+            call=shape.call or "",
             params=plain(shape.params or {}),
             description=shape.description or "",
             triggers=triggers,
@@ -127,7 +143,9 @@ class Planner:
         value = entry.value
         if isinstance(value, Block):
             rendered = {
-                key: self._rendering.value(inner, entry.source, (*entry.path, key), uses.get(key, Use.SETTING))
+                key: rendered_steps(self._rendering, inner, entry.source, (*entry.path, key))
+                if kind is JobShape and key in ("steps", "finally")
+                else self._rendering.value(inner, entry.source, (*entry.path, key), uses.get(key, Use.SETTING))
                 for key, inner in value.items()
             }
         elif value is BROKEN:

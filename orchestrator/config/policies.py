@@ -10,7 +10,8 @@ import msgspec
 
 from orchestrator.config.model_hooks import HOOKS
 from orchestrator.config.model_job import JobShape
-from orchestrator.config.model_policies import Policies
+from orchestrator.config.model_policies import Policies, StepPolicies
+from orchestrator.config.model_step import StepShape
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Entry
 from orchestrator.config.source import Place, Source
@@ -21,6 +22,9 @@ from orchestrator.core.units import format_duration
 
 _APART = {"retry", "retention", "unique", "sla", *HOOKS}
 _MERGED = tuple(name for name in Policies.model_fields if name not in _APART)
+_STEPS = tuple(name for name in StepPolicies.model_fields if name not in _APART)
+_OF_THE_WHOLE = {"deadline", "concurrency"}
+"""What a job with steps says of these it says of its runs, not of every step."""
 
 
 class Merge:
@@ -38,11 +42,10 @@ class Merge:
     def policies(self, job: Entry[JobShape], *, scheduled: bool) -> dict[str, Any]:
         """The keyword arguments for the plan's `Job`. What nobody set is left to its defaults, except that a job with
         a schedule whose overlap isn't `allow` executes one attempt at a time."""
-        own = job.value.model_fields_set
-        merged = {**self._base, **{name: getattr(job.value, name) for name in _MERGED if name in own}}
+        merged = {**self._base, **_set(job.value, _MERGED)}
         if scheduled and "concurrency" not in merged and merged.get("overlap") is not Overlap.ALLOW:
             merged["concurrency"] = 1
-        merged["retry"] = self._retry(job)
+        merged["retry"] = self._retry(job, self._base_retry)
         merged["retention"] = Retention(**{**self._base_retention, **_keys_of(job.value, "retention")})
         merged["unique"] = self._unique(job)
         merged["sla"] = self._sla(job)
@@ -65,8 +68,16 @@ class Merge:
             self._report.warning("odd-sla", message, self._where(job, "sla", "finish_within"))
         return sla
 
-    def _retry(self, job: Entry[JobShape]) -> Retry:
-        keys = {**self._base_retry, **_keys_of(job.value, "retry")}
+    def step_policies(self, step: Entry[StepShape], job: Entry[JobShape]) -> dict[str, Any]:
+        """The same for a step. It starts from what its job has, except for what concerns the job as a whole."""
+        outer = {**self._base, **_set(job.value, _STEPS)}
+        merged = {name: value for name, value in outer.items() if name in _STEPS and name not in _OF_THE_WHOLE}
+        merged |= _set(step.value, _STEPS)
+        merged["retry"] = self._retry(step, {**self._base_retry, **_keys_of(job.value, "retry")}, job)
+        return merged
+
+    def _retry(self, job: Entry[Any], inherited: dict[str, Any], outer: Entry[Any] | None = None) -> Retry:
+        keys = {**inherited, **_keys_of(job.value, "retry")}
         if not keys:
             return _BUILT_IN
         retry: Retry = msgspec.structs.replace(_BUILT_IN, **keys)
@@ -77,7 +88,8 @@ class Merge:
         message = (
             f"`max_delay` ({format_duration(retry.max_delay)}) is shorter than `delay` ({format_duration(retry.delay)})"
         )
-        at = self._where(job, "retry", "max_delay")
+        known = "retry" in job.value.model_fields_set and "max_delay" in job.value.retry.model_fields_set
+        at = self._where(job if known or outer is None else outer, "retry", "max_delay")
         self._report.error("delay-over-max", message, at, "raise `max_delay`, or lower `delay`")
         return retry
 
@@ -116,7 +128,7 @@ class Merge:
         )
         self._report.warning("expiry-over-deadline", message, self._where(job, "expires_in"))
 
-    def _where(self, job: Entry[JobShape], *steps: str) -> Place:
+    def _where(self, job: Entry[Any], *steps: str) -> Place:
         """Where a merged value comes from: the job, or the defaults."""
         shape: Any = job.value
         for step in steps:
@@ -129,7 +141,11 @@ class Merge:
 _BUILT_IN = Retry()
 
 
-def _keys_of(shape: Policies, policy: str) -> dict[str, Any]:
+def _set(shape: StepPolicies, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(shape, name) for name in names if name in shape.model_fields_set}
+
+
+def _keys_of(shape: StepPolicies, policy: str) -> dict[str, Any]:
     if policy not in shape.model_fields_set:
         return {}
     inner = getattr(shape, policy)

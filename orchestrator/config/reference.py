@@ -34,6 +34,9 @@ write `{{ env.DAYS | int }}` for a number. A value that starts with `{{` must be
 | `job.name` | the job's name | `params` |
 | `event.…` | what happened: `kind`, `job`, `run_id`, … | `params` of a hook; `subject` and `body` of a notifier |
 | `events`, `count` | all that a message tells of, and how many there are | `subject` and `body` of a notifier |
+| `steps.NAME.result`, `.state`, `.reason` | of a step before this one | `params`, `when`, `foreach`, `matrix` |
+| `flow.params.NAME`, `flow.id`, `flow.job`, `flow.fire_time`, `flow.state` | the workflow's run | the same |
+| `item`, `matrix.NAME` | what this run of the step is for | `params` and `when` of steps with `foreach` or `matrix` |
 
 What uses `secrets`, `run` or `job` is checked when the file is read, and rendered in the worker just before each
 attempt (for `with`: when the worker opens the resource), so that secrets are in no file, database or message.
@@ -43,6 +46,7 @@ are limited.
 """
 _ORDER = (
     ("Job", "A job", "Each entry of `jobs`. All keys of [the policies](#policies) may be set too."),
+    ("Step", "A step", "Each entry of `steps` and `finally`; see [workflows](../workflows.md)."),
     ("Policies", "Policies", "What `defaults` sets for every job, and a job for itself."),
     ("Retry", "retry", ""),
     ("Retention", "retention", ""),

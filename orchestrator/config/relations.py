@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from orchestrator.config.circles import circles
 from orchestrator.config.keys import close_to
 from orchestrator.config.model_job import JobShape
+from orchestrator.config.model_step import StepShape
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Entry
 from orchestrator.config.source import Place
@@ -31,7 +33,7 @@ class Relations:
         self._misses = 0
         self._places: dict[tuple[str, str], Place] = {}
 
-    def check_queue(self, job: Entry[JobShape]) -> None:
+    def check_queue(self, job: Entry[JobShape] | Entry[StepShape]) -> None:
         """An unknown queue is an error."""
         if "queue" in job.value.model_fields_set:
             self._queue(job.value.queue, job, "queue")
@@ -66,12 +68,18 @@ class Relations:
         another node than the job's other runs.
         """
         rank = {name: index for index, name in enumerate(afters)}
-        for circle in _circles(_edges(afters, hooks)):
+        for circle in circles(_edges(afters, hooks)):
             first = min(range(len(circle)), key=lambda i: rank.get(circle[i], len(rank)))
             turned = [*circle[first:], *circle[:first], circle[first]]
             message = f"these jobs come after each other in a circle: {' after '.join(turned)}"
             place = self._places[turned[0], turned[1].removesuffix(_AS_HOOK)]
             self._report.error("after-circle", message, place, "remove one `after` of them")
+
+    def sub_job(self, name: str, place: Place) -> bool:
+        """Whether the job that a step names exists; an unknown one is an error."""
+        if name not in self._jobs:
+            self._report.error("unknown-job", f"there is no job `{name}`", place, self._suggestion(name, self._jobs))
+        return name in self._jobs
 
     def _queue(self, name: str, entry: Entry[Any], key: str) -> None:
         if name in self._queues:
@@ -97,27 +105,3 @@ def _edges(
     for befores in edges.values():
         befores += [job + _AS_HOOK for job in befores if job + _AS_HOOK in owners]
     return {**edges, **owners}
-
-
-def _circles(edges: Mapping[str, list[str]]) -> list[list[str]]:
-    """A circle through each set of nodes that reach each other; found by a walk without recursion."""
-    done: set[str] = set()
-    found = []
-    for start in edges:
-        trail: dict[str, int] = {}
-        stack = [(start, iter(edges.get(start, ())))] if start not in done else []
-        if stack:
-            trail[start] = 0
-        while stack:
-            node, rest = stack[-1]
-            after = next(rest, None)
-            if after is None:
-                stack.pop()
-                trail.pop(node)
-                done.add(node)
-            elif after in trail:
-                found.append(list(trail)[trail[after] :])
-            elif after not in done:
-                trail[after] = len(trail)
-                stack.append((after, iter(edges.get(after, ()))))
-    return found

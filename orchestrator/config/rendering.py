@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.config import namespaces
 from orchestrator.config.keys import close_to
-from orchestrator.config.namespaces import EVENT, JOB, RUN
+from orchestrator.config.namespaces import EVENT, FLOW, JOB, RUN
 from orchestrator.config.report import Report
 from orchestrator.config.source import BROKEN, Block, Items, Path_, Source
 from orchestrator.config.templates import Compiled, Mention, TemplateFault, compiled, evaluate, is_template
@@ -28,6 +28,8 @@ class Use(Enum):
     """A setting that may hold `{{ params.… }}`: such a text is left as it is, for `key_texts` to read."""
     HOOK = ("env", "vars", "secrets", "run", "job", "event")
     MESSAGE = ("env", "vars", "event", "events", "count")
+    STEP = ("env", "vars", "secrets", "run", "job", "flow", "steps", "item", "matrix")
+    """In a step of a workflow; which steps it may read is checked by whoever knows them all."""
     EARLY = ("env",)
     """Read before the variables are known."""
 
@@ -38,14 +40,17 @@ _WHY_NOT = {
     "job": "`job` is known only in a job's `params`, which are rendered for each attempt",
     "vars": "variables are not known here; `env` is",
     "params": "a run's parameters can be used in `unique`, and in `by` and `rate_limit_by` of a queue, only",
-    "steps": "`steps` is not known here",
     "event": "`event` is known only in a hook's `params`, and in the `subject` and `body` of a notifier",
     "events": "`events` are known only in the `subject` and `body` of a notifier",
     "count": "`count` is known only in the `subject` and `body` of a notifier",
+    "steps": "`steps` is known only in the steps of a workflow: in their `params`, `when`, `foreach` and `matrix`",
+    "flow": "`flow` is known only in the steps of a workflow: in their `params`, `when`, `foreach` and `matrix`",
+    "item": "`item` is known only in a step of a workflow that has `foreach`",
+    "matrix": "`matrix` is known only in a step of a workflow that has a `matrix`",
 }
 
 
-_LATER = frozenset({"secrets", "run", "job", *EVENT_NAMES})
+_LATER = frozenset({"secrets", "run", "job", "flow", "steps", "item", "matrix", *EVENT_NAMES})
 """Names whose values only the worker has."""
 
 
@@ -70,7 +75,7 @@ class Rendering:
                 message = f"the key `{TEMPLATE_KEY}` is reserved"
                 self._report.error("reserved-key", message, source.key((*path, TEMPLATE_KEY)), "use another name")
                 return BROKEN
-            return _like(value, {k: self.value(v, source, (*path, k), use) for k, v in value.items()})
+            return like(value, {k: self.value(v, source, (*path, k), use) for k, v in value.items()})
         return Items(self.value(v, source, (*path, i), use) for i, v in enumerate(value))
 
     def variable(self, name: str, value: Any, source: Source, path: Path_) -> None:
@@ -83,6 +88,13 @@ class Rendering:
     def forget(self, name: str) -> None:
         """A variable that can't be settled: what uses it says nothing more."""
         self.vars[name] = BROKEN
+
+    def holds_secret(self, text: str) -> bool:
+        """Whether a template, which has no fault, reads a secret, itself or by way of a variable."""
+        return any(
+            root == "secrets" or (root == "vars" and (name in self._deferred or (name is None and self._deferred)))
+            for root, name in compiled(text).mentions
+        )
 
     def _text(self, text: str, source: Source, path: Path_, use: Use) -> Any:
         try:
@@ -116,6 +128,8 @@ class Rendering:
     def _check(self, template: Compiled, use: Use) -> None:
         for mention in sorted(template.mentions, key=str):
             self._check_root(mention.root, use)
+            if mention.root in ("steps", "item", "matrix"):
+                continue
             known = self._known(mention.root)
             if mention.name is not None and mention.name not in known and mention not in template.guarded:
                 raise _unknown(mention, known)
@@ -128,11 +142,13 @@ class Rendering:
         close = close_to(root, use.value)
         known = ", ".join(use.value)
         hint = f"did you mean `{close}`?" if close else f"known: {known}; an environment variable is {{{{ env.NAME }}}}"
+        if use is Use.STEP:
+            hint += "; the name of a step that has a `-` is written steps['a-b']"
         raise TemplateFault("undefined-name", f"the template's name `{root}` is not known", hint)
 
     def _known(self, root: str) -> Any:
         known: dict[str, Any] = {"env": self._environ, "vars": self.vars, "secrets": self.secrets}
-        return {**known, "run": RUN, "job": JOB, "event": EVENT, "events": (), "count": ()}[root]
+        return {**known, "run": RUN, "job": JOB, "flow": FLOW, "event": EVENT, "events": (), "count": ()}[root]
 
 
 def _unknown(mention: Mention, known: Any) -> TemplateFault:
@@ -163,7 +179,8 @@ def _has_template(value: Any) -> bool:
     return isinstance(value, list) and any(map(_has_template, value))
 
 
-def _like(block: Block, values: dict[str, Any]) -> Block:
+def like(block: Block, values: dict[str, Any]) -> Block:
+    """The values in the places of a block's own."""
     changed = Block(values)
     changed.spots = block.spots
     return changed

@@ -13,7 +13,7 @@ _TEMPLATE = {"type": "string", "pattern": r"\{[{%]", "description": "A template 
 _CHECKED = ("pattern", "enum", "const", "minimum", "maximum")
 """What a template's text could break, although what it gives may be right."""
 _FIXED = {"version"}
-_CHOICES = {"Backoff", "CatchUp", "Isolation", "Jitter", "Order", "Overlap"}
+_CHOICES = {"Backoff", "CatchUp", "Isolation", "Jitter", "OnFailure", "Order", "Overlap"}
 
 
 def json_schema() -> dict[str, Any]:

@@ -70,11 +70,17 @@ def entries(source: Source, section: str, report: Report) -> dict[str, Entry[Any
     if not isinstance(found, Block):
         return {}
     made = {name: Entry(name, source, (section, name), value) for name, value in found.items()}
-    for name, entry in made.items():
-        if section != "vars" and not NAME.fullmatch(name):
-            hint = _better_name(name)
-            report.error("bad-name", f"`{name}` can't be the name of a {_SINGULAR[section]}", entry.key(), hint)
+    if section != "vars":
+        for entry in made.values():
+            check_name(_SINGULAR[section], entry, report)
     return made
+
+
+def check_name(kind: str, entry: Entry[Any], report: Report) -> None:
+    """Report a name that no job, queue, step or the like can have."""
+    if not NAME.fullmatch(entry.name):
+        message = f"`{entry.name}` can't be the name of a {kind}"
+        report.error("bad-name", message, entry.key(), _better_name(entry.name))
 
 
 def _better_name(name: str) -> str:

@@ -11,9 +11,10 @@ from orchestrator.config.fields import shown
 from orchestrator.config.keys import close_to, hint_for
 from orchestrator.config.model_file import WorkersShape
 from orchestrator.config.model_hooks import HOOKS, GroupShape, HookShape, SlaShape
-from orchestrator.config.model_job import AfterShape, JobShape, TriggerShape
+from orchestrator.config.model_job import AfterShape, TriggerShape
 from orchestrator.config.model_policies import Policies, RetentionShape, RetryShape, UniqueShape
 from orchestrator.config.model_queue import PerKeyShape
+from orchestrator.config.model_step import StepShape
 from orchestrator.config.report import Report
 from orchestrator.config.shapes import Shape
 from orchestrator.config.source import BROKEN, Path_, Source
@@ -37,6 +38,8 @@ _INNER: dict[str, type[Shape]] = {
     "sla": SlaShape,
     "group": GroupShape,
     **dict.fromkeys(HOOKS, HookShape),
+    "steps": StepShape,
+    "finally": StepShape,
 }
 
 
@@ -107,6 +110,8 @@ class _Complaint:
             message = self.context["message"]
             where = place if self.loc else self.source.key(self.path)
             prefix = f"`{self.name}`: " if self.loc else ""
+            if self.context["code"] == "missing-key":
+                prefix = f"job `{self.name}` "
             report.error(self.context["code"], f"{prefix}{message}", where, self.context["hint"])
         elif self.value is None:
             hint = f"give it one, or remove the line; {self._wanted()} is expected" if self._wanted() else None
@@ -120,10 +125,6 @@ class _Complaint:
         owner = self.path[-2] if len(self.path) > 1 else None
         if self.name == "version":
             report.error("missing-key", "the file has no `version`", place, "add `version: 1` at its top")
-        elif self.shape is JobShape:
-            report.error(
-                "missing-key", f"job `{owner}` has no `call`", place, "name its callable: `call: module.function`"
-            )
         else:
             hint = 'say what makes the key: `by: "{{ params.tenant }}"`' if self.shape is PerKeyShape else None
             report.error("missing-key", f"`{owner}` has no `{self.name}`", place, hint)

@@ -56,6 +56,11 @@ def _sandbox() -> Sandbox:
     return Sandbox()
 
 
+def parsed(text: str) -> nodes.Template:
+    """The syntax tree of a template that was compiled before."""
+    return _sandbox().parse(text)
+
+
 @lru_cache(maxsize=256)
 def compiled(text: str) -> Compiled:
     """Compile a template. Raises `TemplateFault` for what is not Jinja2 or not allowed."""

@@ -69,7 +69,8 @@ class Notifier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What happened, as hook jobs and messages get to know it. Instants are ISO 8601 in UTC, durations seconds."""
 
-    kind: HookKind | str
+    kind: str
+    """A `HookKind`, or what else there is to tell."""
     job: str
     at: str
     run_id: int | None = None

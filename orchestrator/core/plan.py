@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.core.flows import Step
 from orchestrator.core.hooks import Hook, HookKind, Notifier, Sla
 from orchestrator.core.keys import KeyTemplate
 from orchestrator.core.policies import Batching, CatchUp, Isolation, Order, Overlap, PerKey, RateLimit, Retry, Unique
@@ -78,6 +79,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why the job can't run although the rest can: its plugin failed at import."""
     hooks: dict[HookKind, tuple[Hook, ...]] = {}
     sla: Sla = Sla()
+    steps: tuple[Step, ...] = ()
+    """What a workflow consists of, instead of a `call`; those under `finally` come last."""
+    flow: str = ""
+    """The workflow that this hidden job, `flow/step`, is a step of."""
+    step: Step | None = None
 
     @property
     def hidden(self) -> bool:

@@ -42,6 +42,8 @@ class Outcome(StrEnum):
     """A person, a deadline or `overlap: replace` stopped it."""
     RELEASED = "released"
     """It was given back uncharged: a shutdown or a neighbour's crash interrupted it."""
+    SKIPPED = "skipped"
+    """The condition of its step was false; its callable was not called."""
 
 
 class Cause(StrEnum):
@@ -56,6 +58,8 @@ class Cause(StrEnum):
     """A person asked for fire times of the past."""
     HOOK = "hook"
     """Another job's run came to something that its hooks are for."""
+    STEP = "step"
+    """It is a step of a workflow."""
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

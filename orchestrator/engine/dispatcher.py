@@ -11,18 +11,21 @@ import msgspec
 
 from orchestrator.core.batches import BatchItem
 from orchestrator.core.clock import Clock
-from orchestrator.core.errors import DamagedError, StoreError
+from orchestrator.core.errors import DamagedError, OrchestratorError, StoreError
+from orchestrator.core.flows import StepKind, StepSight
 from orchestrator.core.plan import Job, Plan
 from orchestrator.core.policies import Isolation, Overlap
 from orchestrator.core.runs import Outcome
 from orchestrator.engine.batching import items_of
 from orchestrator.engine.events import Emit, Event
+from orchestrator.engine.flowing import needs_no_worker, new_flow
 from orchestrator.engine.hooks import merged_for_delivery
 from orchestrator.engine.verdict import Held
 from orchestrator.executors.contract import Ended, Executor, Order
 from orchestrator.store.candidates import Lane
 from orchestrator.store.claims import ClaimedRun, ClaimRequest, Wishes, claim
 from orchestrator.store.creation import Created, NewRun
+from orchestrator.store.flow_rows import NewFlow
 from orchestrator.store.grabs import Grab
 from orchestrator.store.store import Store
 
@@ -62,8 +65,8 @@ class Dispatcher:
         self.owner = 0
         """The engine's present id in the store; it owns what is claimed."""
         self.held: dict[int, Held] = {}
-        self.on_unknown: Callable[[list[Ended]], None] = lambda _: None
-        """Takes the ends of runs that can't be executed at all."""
+        self.on_own: Callable[[list[Ended]], None] = lambda _: None
+        """Takes the ends of runs that no executor sees: what can't be executed at all, and what needs no worker."""
         self.on_lost: Callable[[], Awaitable[None]] = _nothing
         """Registers the engine anew after it was taken for dead."""
         self.apply(plan)
@@ -77,6 +80,8 @@ class Dispatcher:
         self._ruled = {q.name: q for q in plan.queues.values() if q.rate_limit is not None or q.per_key is not None}
         self._batches = {j.name: j.batch for j in plan.jobs.values() if j.batch is not None}
         self._isolations = sorted({job.isolation for job in plan.jobs.values()})
+        self._step_reads = {job.name: job.step.reads for job in plan.jobs.values() if job.step is not None}
+        self._flow_jobs = [job.name for job in plan.jobs.values() if job.steps and job.concurrency is not None]
         self._replaces = any(job.overlap is Overlap.REPLACE for job in plan.jobs.values())
         self.wake()
 
@@ -174,6 +179,8 @@ class Dispatcher:
             turns=self._turns,
             batches=self._batches,
             listen=listen,
+            step_reads=self._step_reads,
+            flow_jobs=self._flow_jobs,
             only_run=self._only_run,
         )
 
@@ -197,19 +204,25 @@ class Dispatcher:
         self, runs: Sequence[ClaimedRun], owner: int, batches: Mapping[int, Sequence[int]] = MappingProxyType({})
     ) -> None:
         possible: list[Held] = []
-        impossible: list[Ended] = []
+        ours: list[Ended] = []
         for run in runs:
             job = self._plan.jobs.get(run.job)
             reason = self._why_impossible(run, job)
-            held = self.held[run.id] = Held(run=run, owner=owner, job=job or Job(name=run.job, call=""))
-            if reason is None:
-                possible.append(held)
+            flow = None
+            if job is not None and job.steps and reason is None:
+                flow, reason = self._begun(job)
+            held = Held(run=run, owner=owner, job=job or Job(name=run.job, call=""), flow=flow)
+            self.held[run.id] = held
+            if reason is not None:
+                ours.append(_ended(run, Outcome.FAILED, self._clock.now(), reason))
+            elif needs_no_worker(held.job) and not _prepares(held):
+                ours.append(_ended(run, Outcome.SUCCEEDED, self._clock.now()))
             else:
-                impossible.append(_impossible(run, reason, self._clock.now()))
+                possible.append(held)
         if orders := self._orders(possible, batches) if batches else [_order(held) for held in possible]:
             self._executor.submit(orders)
-        if impossible:
-            self.on_unknown(impossible)
+        if ours:
+            self.on_own(ours)
 
     def _orders(self, possible: Sequence[Held], batches: Mapping[int, Sequence[int]]) -> list[Order]:
         """An order for each run, but one for all of a batch, which is named after its first."""
@@ -224,6 +237,13 @@ class Dispatcher:
             elif held.run.id not in behind:
                 orders.append(_order(held))
         return orders
+
+    def _begun(self, job: Job) -> tuple[NewFlow | None, str | None]:
+        """The workflow as it begins now, or why it can't."""
+        try:
+            return new_flow(self._plan, job, self._clock.now()), None
+        except OrchestratorError as error:
+            return None, str(error)
 
     def _why_impossible(self, run: ClaimedRun, job: Job | None) -> str | None:
         if job is None:
@@ -257,6 +277,7 @@ def _order(held: Held, items: tuple[BatchItem, ...] = ()) -> Order:
         log_limit=job.log_limit,
         checkpoint=run.checkpoint,
         items=items,
+        sight=_sight(held) if job.step is not None else None,
     )
 
 
@@ -274,5 +295,30 @@ def _as_claimed(run: NewRun, run_id: int) -> ClaimedRun:
     )
 
 
-def _impossible(run: ClaimedRun, reason: str, now: datetime) -> Ended:
-    return Ended(run_id=run.id, attempt=run.attempt, outcome=Outcome.FAILED, finished_at=now, reason=reason)
+def _ended(run: ClaimedRun, outcome: Outcome, now: datetime, reason: str | None = None) -> Ended:
+    return Ended(run_id=run.id, attempt=run.attempt, outcome=outcome, finished_at=now, reason=reason)
+
+
+def _prepares(held: Held) -> bool:
+    """Whether this run of a step is the one that finds out what the others will be."""
+    step, sight = held.job.step, held.run.sight
+    return step is not None and step.prepares and (sight is None or sight.index is None)
+
+
+def _sight(held: Held) -> StepSight | None:
+    """What the attempt of a step needs to know: what the store has of its workflow, and what the plan says."""
+    step, sight = held.job.step, held.run.sight
+    if step is None or sight is None:
+        return None
+    prepares = _prepares(held)
+    # A condition that reads no item was asked when the step was prepared.
+    asks = step.when_per_item is not prepares if step.prepares else True
+    return msgspec.structs.replace(
+        sight,
+        state=sight.state if step.is_final else None,
+        is_matrix=step.is_matrix,
+        when=step.when if asks else None,
+        prepares=prepares,
+        foreach=step.foreach if prepares else None,
+        is_sub_job=step.kind is StepKind.JOB,
+    )

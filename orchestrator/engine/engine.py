@@ -23,7 +23,7 @@ from orchestrator.engine.inbox import Inbox
 from orchestrator.engine.lateness import Watch
 from orchestrator.engine.maintenance import Maintenance, Task
 from orchestrator.engine.newruns import key_of
-from orchestrator.engine.recorder import Recorder
+from orchestrator.engine.recorder import Recorder, flow_event
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.retention import Pruner
 from orchestrator.engine.scheduler import Scheduler
@@ -33,6 +33,7 @@ from orchestrator.store.alignment import align_isolation, give_keys, without_key
 from orchestrator.store.backfills import admit
 from orchestrator.store.claims import DEADLINE_REASON, Aftermath, Overdue, expire
 from orchestrator.store.expiry import EXPIRED_REASON, skip_expired
+from orchestrator.store.flow_deadlines import expire_waiting
 from orchestrator.store.plans import keep_plan
 from orchestrator.store.store import Store
 
@@ -81,7 +82,7 @@ class Engine:
         self._recorder = Recorder(
             self._dispatcher.held, consequences, store, clock, emit, on_settled=self._dispatcher.settled
         )
-        self._dispatcher.on_unknown = self._recorder.take_ends
+        self._dispatcher.on_own = self._recorder.take_ends
         self._dispatcher.on_lost = self._renew_lease
         self._recovery = Recovery(plan, store, consequences, clock, emit, self._host)
         self._watch = Watch(plan, consequences.hooks, store, clock, emit)
@@ -263,8 +264,13 @@ class Engine:
         expired = self._store.submit(skip_expired, now, lambda job: of(job, RunState.SKIPPED, now))
         for run in await overdue:
             self._say("run.failed", level="error", job=run.job, run_id=run.id, reason="its deadline passed")
+        stopped = self._store.submit(expire_waiting, now)
         for run_id, job in await expired:
             self._say("run.skipped", level="warning", job=job, run_id=run_id, reason=EXPIRED_REASON)
+        for flow in (await stopped).ended:
+            self._emit(flow_event(flow, now))
+        if (await stopped).created:
+            self._dispatcher.wake()
 
     async def _admit(self) -> None:
         """Ends make room for a backfill's next runs at once; this finds what was cancelled or recovered."""

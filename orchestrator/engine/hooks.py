@@ -36,6 +36,27 @@ class Hooks:
         kinds = _kinds(held, ending)
         return self._reaction(job, kinds, lambda kind: _run_event(kind, held, ended, ending), held.run.cause, now)
 
+    def at_flow_end(self, held: Held, state: RunState, now: datetime) -> Reaction | None:
+        """What is to be done when a workflow that begins now will have ended so; when and why is filled in then."""
+        job = self._concerned.get(held.job.name)
+        if job is None or held.run.cause is Cause.HOOK:
+            return None
+        kinds = {RunState.SUCCEEDED: (HookKind.SUCCESS,), RunState.FAILED: (HookKind.FAILURE, HookKind.DEAD)}
+
+        def event(kind: HookKind) -> RunEvent:
+            return RunEvent(
+                kind=kind,
+                job=held.job.name,
+                at=_text(now) or "",
+                run_id=held.run.id,
+                attempt=1,
+                state=state.value,
+                fire_time=_text(held.run.fire_time),
+                started_at=_text(now),
+            )
+
+        return self._reaction(job, kinds.get(state, ()), event, held.run.cause, now)
+
     def at_deadline(self, run: Overdue, reason: str, now: datetime) -> Reaction | None:
         """What is to be done when a run fails that never started."""
         job = self._concerned.get(run.job)

@@ -81,7 +81,8 @@ def new_run(
         aging=job.aging,
         group_key=None if job.group_by is None else key_of(job, merged),
         expires_at=None if expires_in is None else max(due_at, now) + expires_in,
-        **_uniqueness(job, merged, asked.key, now),
+        # A step of a workflow is nobody's duplicate: its workflow waits for it.
+        **({} if cause is Cause.STEP else _uniqueness(job, merged, asked.key, now)),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.core.clock import Clock
-from orchestrator.core.plan import Plan
+from orchestrator.core.plan import Job, Plan
 from orchestrator.core.runs import Cause, Run
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.events import Emit, Event
@@ -38,7 +38,7 @@ async def run_once(
     run_id = store.write(create_runs, [new])[0].id
     assert run_id is not None  # noqa: S101 - only fires and followers can have been created by others
     emit(Event(name="run.created", at=clock.now(), fields={"job": job_name, "run_id": run_id}))
-    alone = msgspec.structs.replace(plan, jobs={job_name: plan.jobs[job_name]}, notifiers={})
+    alone = msgspec.structs.replace(plan, jobs=_needed(plan, job_name), notifiers={})
     engine = Engine(alone, store, executor, clock=clock, emit=emit, only_run=run_id)
     working = asyncio.create_task(engine.run())
     try:
@@ -50,3 +50,15 @@ async def run_once(
         engine.hurry()
         await working
     return run
+
+
+def _needed(plan: Plan, job_name: str) -> dict[str, Job]:
+    """The job and, of a workflow, all that its steps run."""
+    found: dict[str, Job] = {}
+    ahead = [job_name]
+    while ahead:
+        name = ahead.pop()
+        if name in plan.jobs and name not in found:
+            job = found[name] = plan.jobs[name]
+            ahead += [one for step in job.steps for one in (step.job, step.sub_job)]
+    return found

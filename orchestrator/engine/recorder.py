@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -17,12 +18,14 @@ from orchestrator.engine.verdict import Held, judge
 from orchestrator.executors.contract import Ended, Notice, Output, Progress, Report, Saved
 from orchestrator.store.batches import Batch, apart, write_batch
 from orchestrator.store.endings import Ending, Settled
+from orchestrator.store.flow_progress import FlowEnd
 from orchestrator.store.output import ProgressMark, SavedValue
 from orchestrator.store.store import Store
 
 RETRY_PAUSE = 1.0
 """Seconds between tries while the database refuses: an outcome is never dropped."""
 LONGEST_REASON = 1000
+_ENDS = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 _LEVELS = {RunState.FAILED: "error", RunState.SCHEDULED: "warning", RunState.CANCELLED: "warning"}
 
 
@@ -133,6 +136,8 @@ class Recorder:
             del self._held[ending.run_id]
             state = settled.states.get(ending.run_id)
             self._tell(held, ends[ending.run_id], ending, state)
+        for flow in settled.flows:
+            self._emit(flow_event(flow, self._clock.now()))
         again = any(not state.finished for state in settled.states.values())
         restless = bool(settled.created or settled.admitted) or again
         self._on_settled(restless=restless)
@@ -185,6 +190,8 @@ class Recorder:
             fields = {"job": held.job.name, "run_id": held.run.id, "attempt": held.run.attempt}
             self._emit(Event(name="run.refused", at=ended.finished_at, level="warning", fields=fields))
             return
+        if state is RunState.SCHEDULED and not ending.charged:
+            return  # a look of a step that waits for something: not worth a line
         self._emit(finished_event(held, ended, ending, state))
 
 
@@ -196,16 +203,31 @@ def bare_end(ending: Ending, why: str) -> Ending:
 
 
 def with_consequences(ending: Ending, held: Held, ended: Ended, consequences: Consequences, clock: Clock) -> Ending:
-    """The ending, with what follows from it: other jobs' runs if it is final, and what the job's hooks say."""
+    """The ending, with what follows from it: other jobs' runs if it is final, and what the job's hooks say; of a
+    workflow that begins, what will follow from its end."""
     now = clock.now()
+    if ending.flow is not None:
+        following = {state: consequences.followers.of(held.job.name, state, now) for state in _ENDS}
+        reactions = {state: consequences.hooks.at_flow_end(held, state, now) for state in _ENDS}
+        ending.flow = msgspec.structs.replace(ending.flow, followers=following, reactions=reactions)
+        return ending
     if ending.state.finished:
         ending.followers = consequences.followers.of(held.job.name, ending.state, now)
     ending.reaction = consequences.hooks.at_end(held, ended, ending, now)
     return ending
 
 
+def flow_event(flow: FlowEnd, now: datetime) -> Event:
+    """What to say of a workflow's end."""
+    fields: dict[str, object] = {"job": flow.job, "run_id": flow.run_id}
+    if flow.reason is not None:
+        fields["reason"] = flow.reason
+    return Event(name=f"run.{flow.state.value}", at=now, level=_LEVELS.get(flow.state, "info"), fields=fields)
+
+
 def finished_event(held: Held, ended: Ended, ending: Ending, state: RunState) -> Event:
-    """What to say of an attempt's end: `run.succeeded`, `.failed`, `.retrying`, `.released` or `.cancelled`."""
+    """What to say of an attempt's end: `run.succeeded`, `.failed`, `.retrying`, `.released` or `.cancelled`;
+    of a workflow that waits for its steps from now on: `run.waiting`."""
     name = {RunState.SCHEDULED: "run.retrying", RunState.QUEUED: "run.released"}.get(state, f"run.{state.value}")
     fields: dict[str, object] = {
         "job": held.job.name,

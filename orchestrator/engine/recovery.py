@@ -10,6 +10,7 @@ from orchestrator.core.plan import Job, Plan
 from orchestrator.core.runs import Outcome, Run
 from orchestrator.engine.consequences import Consequences
 from orchestrator.engine.events import Emit, Event
+from orchestrator.engine.flowing import needs_no_worker
 from orchestrator.engine.inbox import remove_left
 from orchestrator.engine.recorder import finished_event, with_consequences
 from orchestrator.engine.verdict import Held, judge
@@ -76,7 +77,9 @@ class Recovery:
         recovered = 0
         while runs := await self._store.read_soon(queries.running_of, [owner], BATCH):
             now = self._clock.now()
-            judged = [(held := self._held(run, owner), ended := self._crashed(run), judge(held, ended)) for run in runs]
+            judged = [
+                (one := self._held(run, owner), end := self._crashed(run, one.job), judge(one, end)) for run in runs
+            ]
             endings = [
                 with_consequences(ending, held, ended, self._consequences, self._clock)
                 for held, ended, ending in judged
@@ -104,7 +107,11 @@ class Recovery:
         )
         return Held(run=claimed, owner=owner, job=job)
 
-    def _crashed(self, run: Run) -> Ended:
+    def _crashed(self, run: Run, job: Job) -> Ended:
+        if needs_no_worker(job):
+            # Nothing was executed: it is claimed again, by whoever is there.
+            now = self._clock.now()
+            return Ended(run_id=run.id, attempt=run.attempt, outcome=Outcome.RELEASED, finished_at=now)
         return Ended(
             run_id=run.id,
             attempt=run.attempt,

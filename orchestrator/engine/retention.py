@@ -57,7 +57,9 @@ class Pruner:
 
     async def _begin_round(self) -> None:
         await self._store.submit(pruning.prune_instances, self._clock.now() - KEEP_INSTANCES)
-        self._turn = sorted(await self._store.read_soon(queries.jobs_with_runs), reverse=True)
+        names = await self._store.read_soon(queries.jobs_with_runs)
+        # The runs of a workflow's steps, whose jobs are named `flow/step`, go with the workflow's.
+        self._turn = sorted((name for name in names if "/" not in name), reverse=True)
         self._rest = max(REST, REST_PER_JOB * len(self._turn))
         self._found = 0
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
+from orchestrator.core.flows import StepKind
 from orchestrator.core.plan import Job
 from orchestrator.core.runs import Attempt, Outcome, RunState
 from orchestrator.executors.contract import Ended
 from orchestrator.store.claims import DEADLINE_REASON, ClaimedRun
 from orchestrator.store.endings import Ending
+from orchestrator.store.flow_rows import NewFlow
+from orchestrator.store.flow_rules import CONDITION_REASON
 
 LONGEST_PAUSE = timedelta(days=3650)
 """However long a callable asks to wait, the instant of the next attempt must be one that a calendar has."""
+LOOKED_REASON = "what it waited for did not come true in time"
 _NAMES = {
     Outcome.TIMED_OUT: ("TimeoutError",),
     Outcome.CRASHED: (),
@@ -29,6 +34,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     job: Job
     members: tuple[tuple[int, int], ...] = ()
     """Run and attempt of each run of a batch, where this is the one that the batch is named after."""
+    flow: NewFlow | None = None
+    """The steps to begin with, if the job is a workflow."""
 
     @property
     def number(self) -> int:
@@ -41,6 +48,10 @@ def judge(held: Held, ended: Ended, rng: random.Random | None = None) -> Ending:
 
     One that was interrupted after it had begun is not given back if its job is `at_most_once`: it fails.
     """
+    if held.flow is not None and ended.outcome is Outcome.SUCCEEDED:
+        return _unrecorded(held, RunState.WAITING, flow=held.flow)
+    if _looks_again(held, ended):
+        return _next_look(held, ended)
     state, due_at, reason = _next_state(held, ended, rng)
     return Ending(
         run_id=held.run.id,
@@ -58,6 +69,8 @@ def _next_state(held: Held, ended: Ended, rng: random.Random | None) -> tuple[Ru
     match ended.outcome:
         case Outcome.SUCCEEDED:
             return RunState.SUCCEEDED, None, None
+        case Outcome.SKIPPED:
+            return RunState.SKIPPED, None, CONDITION_REASON
         case Outcome.CANCELLED:
             return RunState.CANCELLED, None, ended.reason
         case Outcome.RELEASED if not (held.job.at_most_once and ended.started_at):
@@ -71,6 +84,28 @@ def _next_state(held: Held, ended: Ended, rng: random.Random | None) -> tuple[Ru
     if held.run.deadline_at is not None and due_at >= held.run.deadline_at:
         return RunState.FAILED, None, f"{failure} ({DEADLINE_REASON})"
     return RunState.SCHEDULED, due_at, failure
+
+
+def _looks_again(held: Held, ended: Ended) -> bool:
+    """Whether this was a look of a `wait_for` step, and what it waits for isn't so yet."""
+    step, sight = held.job.step, held.run.sight
+    if step is None or step.kind is not StepKind.WAIT_FOR or ended.outcome is not Outcome.SUCCEEDED:
+        return False
+    preparing = step.prepares and (sight is None or sight.index is None)
+    return not preparing and not ended.result
+
+
+def _next_look(held: Held, ended: Ended) -> Ending:
+    """A look costs no attempt and leaves no record; there may be thousands."""
+    assert held.job.step is not None  # noqa: S101 - it is a step's
+    due_at = ended.finished_at + held.job.step.pause
+    if held.run.deadline_at is not None and due_at >= held.run.deadline_at:
+        return _unrecorded(held, RunState.FAILED, reason=LOOKED_REASON)
+    return _unrecorded(held, RunState.SCHEDULED, due_at=due_at, charged=False)
+
+
+def _unrecorded(held: Held, state: RunState, **fields: Any) -> Ending:
+    return Ending(run_id=held.run.id, attempt=held.run.attempt, state=state, record=None, **fields)
 
 
 def _failure(ended: Ended) -> str:

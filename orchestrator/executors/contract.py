@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from orchestrator.core.batches import BatchItem, ItemEnd
+from orchestrator.core.flows import StepSight
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import ErrorInfo, Outcome
@@ -39,6 +40,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Any = None
     items: tuple[BatchItem, ...] = ()
     """The runs of a batch, this one first; empty for a run that is executed by itself."""
+    sight: StepSight | None = None
+    """What a step of a workflow sees of it."""
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):

@@ -145,7 +145,7 @@ class LocalExecutor(Executor):
             isolation=isolation,
             sources=plan.sources,
             calls=tuple(
-                {job.call: None for job in plan.jobs.values() if job.isolation is isolation and not job.unusable}
+                {j.call: None for j in plan.jobs.values() if j.call and j.isolation is isolation and not j.unusable}
             ),
             resources=plan.resources,
             vars=plan.vars,

@@ -341,6 +341,7 @@ def _assignment(flight: Flight) -> Assignment:
         checkpoint=order.checkpoint,
         log_limit=order.log_limit,
         heartbeat=flight.heartbeat,
+        sight=order.sight,
         sequence=flight.sequence,
         place=flight.place,
         items=order.items,

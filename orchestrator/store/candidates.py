@@ -34,6 +34,10 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Whose turn it was last in lanes whose keys take turns: `Claimed.turns` of the claims before."""
     batches: Mapping[str, Batching] = {}
     """Jobs whose runs are gathered, and how."""
+    step_reads: Mapping[str, Sequence[str]] = {}
+    """The jobs that are steps of workflows, and the steps whose results their templates read."""
+    flow_jobs: Sequence[str] = ()
+    """Workflows of which only so many may be under way: those that wait for their steps count."""
     listen: bool = False
     """Also look for what people asked meanwhile: pauses, and cancellations of this owner's attempts."""
     only_run: int | None = None

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, func, select, update
 
+from orchestrator.core.flows import StepSight
 from orchestrator.core.hooks import DELIVERY
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.store.batching import Gathered, fill, note_batches
@@ -16,12 +17,14 @@ from orchestrator.store.bulk import from_micros
 from orchestrator.store.candidates import Candidate, ClaimRequest, Lane
 from orchestrator.store.chunks import chunked
 from orchestrator.store.creation import NewRun, create_runs
+from orchestrator.store.flow_progress import advance, ends_of
+from orchestrator.store.flow_sights import load_sights
 from orchestrator.store.instances import is_living
 from orchestrator.store.notices import take
 from orchestrator.store.pauses import paused
 from orchestrator.store.picking import Picked, pick
 from orchestrator.store.reactions import Ended, Reaction, react
-from orchestrator.store.states import FAILED, QUEUED, is_active, is_queued, is_running, is_scheduled
+from orchestrator.store.states import FAILED, QUEUED, is_active, is_queued, is_running, is_scheduled, is_waiting
 from orchestrator.store.tables import checkpoints, runs
 
 __all__ = ["ClaimRequest", "Claimed", "ClaimedRun", "Wishes", "claim", "expire"]
@@ -43,6 +46,8 @@ class ClaimedRun(msgspec.Struct, frozen=True, kw_only=True):
     deadline_at: datetime | None
     params: dict[str, Any] | None
     checkpoint: Any = None
+    sight: StepSight | None = None
+    """Of a step of a workflow: what its templates may read."""
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +99,8 @@ def claim(connection: Connection, request: ClaimRequest) -> Claimed:
     wishes = _wishes(connection, request.owner, held_back.jobs) if request.listen else None
     saved = _checkpoints(connection, picked)
     claimed = [_claimed(connection, row, saved, request.now) for row in picked]
+    if request.step_reads:
+        claimed = _with_sights(connection, claimed, request.step_reads)
     return Claimed(runs=claimed, waiting=waiting, next_due=next_due, turns=turns, batches=batches, wishes=wishes)
 
 
@@ -116,22 +123,23 @@ class Aftermath(msgspec.Struct, frozen=True, kw_only=True):
 def expire(
     connection: Connection, now: datetime, aftermath: Callable[[Overdue], Aftermath] = lambda _: Aftermath()
 ) -> list[Overdue]:
-    """Fail what didn't start before its deadline, and create the runs that follow.
+    """Fail what didn't start before its deadline, and create the runs that follow. Workflows that wait
+    for their steps have `expire_waiting`.
 
     Some at a time: the next call takes the rest. Served by `runs_deadline`.
     """
-    overdue = and_(runs.c.deadline_at <= now, runs.c.finished_at.is_(None), is_active, ~is_running)
+    overdue = and_(runs.c.deadline_at <= now, runs.c.finished_at.is_(None), is_active, ~is_running, ~is_waiting)
     some = select(runs.c.id).where(runs.c.deadline_at.is_not(None), overdue).limit(SOME)
     statement = (
         update(runs)
         .where(runs.c.id.in_(some))
         .values(state=FAILED, finished_at=now, reason=DEADLINE_REASON)
-        .returning(runs.c.id, runs.c.job, runs.c.cause, runs.c.fire_time)
+        .returning(
+            *(runs.c[name] for name in ("id", "job", "cause", "fire_time", "flow_id", "step", "item_index")),
+        )
     )
-    failed = [
-        Overdue(id=run_id, job=job, cause=_CAUSES[cause], fire_time=fire_time)
-        for run_id, job, cause, fire_time in connection.execute(statement)
-    ]
+    rows = connection.execute(statement).all()
+    failed = [Overdue(id=row.id, job=row.job, cause=_CAUSES[row.cause], fire_time=row.fire_time) for row in rows]
     found = [(run, aftermath(run)) for run in failed]
     new = [msgspec.structs.replace(child, parent_id=run.id) for run, after in found for child in after.followers]
     ends = [Ended(run_id=run.id, state=RunState.FAILED, reaction=a.reaction) for run, a in found if a.reaction]
@@ -139,6 +147,8 @@ def expire(
         new += react(connection, ends, now)
     if new:
         create_runs(connection, new)
+    if steps := ends_of(rows, RunState.FAILED, DEADLINE_REASON):
+        advance(connection, now, ends=steps)
     return failed
 
 
@@ -183,6 +193,14 @@ def _checkpoints(connection: Connection, picked: list[Candidate]) -> dict[int, A
         statement = select(checkpoints.c.run_id, checkpoints.c.value).where(checkpoints.c.run_id.in_(chunk))
         saved.update((run_id, value) for run_id, value in connection.execute(statement))
     return saved
+
+
+def _with_sights(
+    connection: Connection, claimed: list[ClaimedRun], step_reads: Mapping[str, Sequence[str]]
+) -> list[ClaimedRun]:
+    reads = {run.id: step_reads[run.job] for run in claimed if run.job in step_reads}
+    sights = load_sights(connection, reads) if reads else {}
+    return [msgspec.structs.replace(run, sight=sights[run.id]) if run.id in sights else run for run in claimed]
 
 
 _CAUSES = {cause.value: cause for cause in Cause}

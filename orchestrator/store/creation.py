@@ -17,7 +17,7 @@ from orchestrator.store.bulk import MICROSECOND, insert_rows, json_text, micros
 from orchestrator.store.chunks import chunked
 from orchestrator.store.grabs import Grab, Openings
 from orchestrator.store.states import CANCELLED, is_active, is_running
-from orchestrator.store.tables import counters, cursors, runs
+from orchestrator.store.tables import counters, cursors, flows, runs
 from orchestrator.store.uniqueness import Uniqueness, duplicate_reason, replaced_reason
 from orchestrator.store.upserts import insert_into
 
@@ -55,6 +55,8 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     item: Any = None
     gathered: bool = False
     """Its job's runs are executed in batches, so it doesn't start by itself."""
+    waits: bool = False
+    """It is created waiting: for somebody's answer, or for an item before it to end."""
 
     @property
     def rank(self) -> int:
@@ -176,7 +178,9 @@ class _Batch:
 
     def _begin(self, draft: _Draft) -> None:
         run, openings = draft.run, self._openings
-        if run.due_at > run.created_at:
+        if run.waits:
+            draft.become(RunState.WAITING)
+        elif run.due_at > run.created_at:
             draft.become(RunState.SCHEDULED)
         elif openings is not None and self._may_start(run) and openings.take(run.job, run.queue, run.isolation):
             draft.become(RunState.RUNNING, owner=openings.owner)
@@ -332,7 +336,11 @@ def _busy_jobs(connection: Connection, new: Iterable[NewRun], *, every_job: bool
 
 def _cancel_unfinished(connection: Connection, job: str, now: datetime) -> None:
     """Cancel what hasn't started; ask what runs to stop (its engine looks after being woken)."""
-    ours = and_(runs.c.job == job, is_active, ~_is_backfill)
+    from orchestrator.store.flow_replacing import stop_replaced  # which creates runs itself
+
+    stop_replaced(connection, job, now, REPLACED_REASON)
+    alone = and_(runs.c.flow_id.is_(None), runs.c.id.not_in(select(flows.c.id)))
+    ours = and_(runs.c.job == job, is_active, ~_is_backfill, alone)
     connection.execute(update(runs).where(ours, is_running).values(cancel_requested=True, reason=REPLACED_REASON))
     connection.execute(
         update(runs).where(ours, ~is_running).values(state=CANCELLED, finished_at=now, reason=REPLACED_REASON)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from orchestrator.core.errors import ConflictError
 from orchestrator.core.runs import RunState
@@ -14,16 +14,19 @@ from orchestrator.store.requests import retry
 from orchestrator.store.states import FAILED
 from orchestrator.store.tables import runs
 
+_is_dead = and_(runs.c.state == FAILED, runs.c.flow_id.is_(None))
+"""A step that failed is no dead letter: its workflow is."""
+
 
 def count_dead(connection: Connection) -> dict[str, int]:
     """How many dead letters each job has."""
-    counted = select(runs.c.job, func.count()).where(runs.c.state == FAILED).group_by(runs.c.job)
+    counted = select(runs.c.job, func.count()).where(_is_dead).group_by(runs.c.job)
     return {job: count for job, count in connection.execute(counted)}  # noqa: C416 - rows are no pairs to dict()
 
 
 def find_dead(connection: Connection, jobs: Sequence[str] = ()) -> list[int]:
     """Ids of dead letters, oldest first; of these jobs only, if any are named."""
-    statement = select(runs.c.id).where(runs.c.state == FAILED).order_by(runs.c.id)
+    statement = select(runs.c.id).where(_is_dead).order_by(runs.c.id)
     if jobs:
         statement = statement.where(runs.c.job.in_(jobs))
     return list(connection.execute(statement).scalars())

@@ -5,10 +5,10 @@ Fenced: an ending counts only while its run is still running that very attempt f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Dialect, Integer, bindparam, delete, func, null, select, update
@@ -17,6 +17,8 @@ from orchestrator.core.runs import Attempt, RunState
 from orchestrator.store.bulk import insert_rows, json_text, micros
 from orchestrator.store.chunks import chunked
 from orchestrator.store.creation import Created, NewRun, create_runs
+from orchestrator.store.flow_progress import Advanced, FlowEnd, StepEnd, advance
+from orchestrator.store.flow_rows import NewFlow, insert_flow
 from orchestrator.store.reactions import Ended, Reaction, react
 from orchestrator.store.states import is_running
 from orchestrator.store.tables import Instant, attempts, checkpoints, runs
@@ -41,6 +43,8 @@ class Ending(msgspec.Struct, kw_only=True):
     """Runs that this end fires, should it be final and not refused; `parent_id` is filled in here."""
     reaction: Reaction | None = None
     """What else the job wants done about it, should it not be refused."""
+    flow: NewFlow | None = None
+    """The steps to begin with: the run is a workflow's, and waits for them from now on."""
 
 
 class Settled(msgspec.Struct, kw_only=True):
@@ -50,6 +54,8 @@ class Settled(msgspec.Struct, kw_only=True):
     created: list[Created]
     admitted: int = 0
     """Runs of backfills that may start now."""
+    flows: list[FlowEnd] = []
+    """Workflows that ended with the last of their steps."""
 
 
 def settle(connection: Connection, owner: int, endings: Sequence[Ending], now: datetime) -> Settled:
@@ -57,7 +63,7 @@ def settle(connection: Connection, owner: int, endings: Sequence[Ending], now: d
     # A second end of the same attempt is as stale as one that comes later.
     endings = list({ending.run_id: ending for ending in reversed(endings)}.values())[::-1]
     ours = _still_ours(connection, owner, endings)
-    valid = [_obeying_cancel(ending, ours[ending.run_id][1]) for ending in endings if _matches(ours, ending)]
+    valid = [_obeying_cancel(ending, ours[ending.run_id].cancel) for ending in endings if _matches(ours, ending)]
     if not valid:
         return Settled(states={}, created=[])
     connection.exec_driver_sql(_update(connection.dialect), [_run_values(ending, now) for ending in valid])
@@ -67,27 +73,62 @@ def settle(connection: Connection, owner: int, endings: Sequence[Ending], now: d
     followers = [_child(run, ending.run_id) for ending in valid if ending.state.finished for run in ending.followers]
     followers += _reactions(connection, valid, now)
     created = create_runs(connection, followers) if followers else []
-    return Settled(states={ending.run_id: ending.state for ending in valid}, created=created)
+    advanced = _go_on(connection, valid, ours, now)
+    return Settled(
+        states={ending.run_id: ending.state for ending in valid},
+        created=[*created, *advanced.created],
+        flows=advanced.ended,
+    )
 
 
-def _still_ours(connection: Connection, owner: int, endings: Sequence[Ending]) -> dict[int, tuple[int, bool]]:
-    ours: dict[int, tuple[int, bool]] = {}
+def _go_on(connection: Connection, valid: Sequence[Ending], ours: Mapping[int, _Ours], now: datetime) -> Advanced:
+    """What comes next in workflows that begin, and in those of which a step has ended."""
+    begun = {ending.run_id: ending.flow for ending in valid if ending.flow and ending.state is RunState.WAITING}
+    for run_id, flow in begun.items():
+        insert_flow(connection, run_id, flow)
+    ends = [
+        StepEnd(
+            flow_id=place.flow_id,
+            step=place.step,
+            item_index=place.item_index,
+            state=ending.state,
+            reason=ending.reason,
+            result=ending.result,
+        )
+        for ending in valid
+        if (place := ours[ending.run_id]).flow_id is not None and place.step is not None and ending.state.finished
+    ]
+    return advance(connection, now, ends=ends, begun=begun) if ends or begun else Advanced()
+
+
+class _Ours(NamedTuple):
+    """What the table says of a run that still is this owner's."""
+
+    attempt: int
+    cancel: bool
+    flow_id: int | None
+    step: str | None
+    item_index: int | None
+
+
+def _still_ours(connection: Connection, owner: int, endings: Sequence[Ending]) -> dict[int, _Ours]:
+    ours: dict[int, _Ours] = {}
     for chunk in chunked([ending.run_id for ending in endings]):
         found = connection.execute(_STILL_OURS, {"ids": chunk, "present_owner": owner})
-        ours.update((run_id, (attempt, cancel)) for run_id, attempt, cancel in found)
+        ours.update((run_id, _Ours(*rest)) for run_id, *rest in found)
     return ours
 
 
 # Built once: an expression is a circle of objects that holds its list of ids until the garbage collector comes round.
 _STILL_OURS = (
-    select(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
+    select(runs.c.id, runs.c.attempt, runs.c.cancel_requested, runs.c.flow_id, runs.c.step, runs.c.item_index)
     .where(runs.c.id.in_(bindparam("ids", expanding=True)), runs.c.owner == bindparam("present_owner"), is_running)
     .with_for_update()
 )
 
 
-def _matches(ours: dict[int, tuple[int, bool]], ending: Ending) -> bool:
-    return ending.run_id in ours and ours[ending.run_id][0] == ending.attempt
+def _matches(ours: Mapping[int, _Ours], ending: Ending) -> bool:
+    return ending.run_id in ours and ours[ending.run_id].attempt == ending.attempt
 
 
 def _obeying_cancel(ending: Ending, cancel_requested: bool) -> Ending:  # noqa: FBT001 - a column's value

@@ -7,8 +7,9 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, select, update
 
 from orchestrator.core.runs import RunState
+from orchestrator.store.flow_progress import advance, ends_of
 from orchestrator.store.following import Followers, follow, nothing_follows
-from orchestrator.store.states import is_active, is_running
+from orchestrator.store.states import is_active, is_running, is_waiting
 from orchestrator.store.tables import runs
 
 EXPIRED_REASON = "it had not started when it expired (expires_in)"
@@ -23,14 +24,17 @@ def skip_expired(
 
     Some at a time: the next call takes the rest. Served by `runs_expiring`: a claim takes a run out of it.
     """
-    expired = and_(runs.c.expires_at <= now, runs.c.finished_at.is_(None), is_active, ~is_running)
+    expired = and_(runs.c.expires_at <= now, runs.c.finished_at.is_(None), is_active, ~is_running, ~is_waiting)
     some = select(runs.c.id).where(runs.c.expires_at.is_not(None), expired).limit(SOME)
     statement = (
         update(runs)
         .where(runs.c.id.in_(some))
         .values(state=RunState.SKIPPED.value, finished_at=now, reason=EXPIRED_REASON)
-        .returning(runs.c.id, runs.c.job)
+        .returning(runs.c.id, runs.c.job, runs.c.flow_id, runs.c.step, runs.c.item_index)
     )
-    skipped = [(run_id, job) for run_id, job in connection.execute(statement)]
+    rows = connection.execute(statement).all()
+    skipped = [(row.id, row.job) for row in rows]
     follow(connection, skipped, followers)
+    if steps := ends_of(rows, RunState.SKIPPED, EXPIRED_REASON):
+        advance(connection, now, ends=steps)
     return skipped

@@ -26,7 +26,11 @@ def count_due(connection: Connection, before: datetime) -> int:
 
 def last_failure(connection: Connection) -> Run | None:
     """The dead letter that failed last. Served by `runs_failed`: there are as many rows to look at as dead letters."""
-    failed = select(runs.c.id).where(runs.c.state == FAILED).order_by(runs.c.finished_at.desc(), runs.c.id.desc())
+    failed = (
+        select(runs.c.id)
+        .where(runs.c.state == FAILED, runs.c.flow_id.is_(None))
+        .order_by(runs.c.finished_at.desc(), runs.c.id.desc())
+    )
     return _maybe_run(connection, connection.execute(failed.limit(1)).scalar())
 
 

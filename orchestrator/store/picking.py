@@ -31,7 +31,8 @@ class Picked(NamedTuple):
 def pick(connection: Connection, request: ClaimRequest, paused: Paused) -> Picked:
     """The runs to claim now. Starts that count for a rate are logged."""
     if request.only_run is not None:
-        return Picked(_pick_only(connection, request, request.only_run), None, {})
+        only = _pick_only(connection, request, request.only_run)
+        return Picked(only or (_steps_of(connection, request) if request.step_reads else []), None, {})
     room = Room(connection, request)
     queues = [queue for queue in request.queues if queue not in paused.queues]
     picked: list[Candidate] = []
@@ -79,6 +80,18 @@ def _take(
             break
         # Jobs at their limit stood in front: look past them. Barring every such job from the start would cost more.
         barred += refused
+    return picked
+
+
+def _steps_of(connection: Connection, request: ClaimRequest) -> list[Candidate]:
+    """What may start of one workflow, and of those inside it."""
+    family = select(runs.c.id).where(runs.c.id == request.only_run).cte(recursive=True)
+    family = family.union_all(select(runs.c.id).join(family, runs.c.flow_id == family.c.id))
+    ours = runs.c.flow_id.in_(select(family.c.id))
+    picked: list[Candidate] = []
+    for isolation, capacity in request.capacity.items():
+        lane = CANDIDATE.where(is_queued, runs.c.isolation == isolation.value, ours)
+        picked += fetch(connection, lane.order_by(runs.c.rank, runs.c.id).limit(capacity))
     return picked
 
 

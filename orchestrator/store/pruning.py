@@ -10,8 +10,9 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, select
 
 from orchestrator.core.runs import ACTIVE, RunState
+from orchestrator.store.chunks import chunked
 from orchestrator.store.states import is_running
-from orchestrator.store.tables import attempts, checkpoints, instances, logs, notices, runs
+from orchestrator.store.tables import attempts, checkpoints, flow_steps, flows, instances, logs, notices, runs
 
 _ACTIVE = frozenset(state.value for state in ACTIVE)
 
@@ -42,7 +43,7 @@ def prune(connection: Connection, job: str, rule: Rule, after_id: int, limit: in
     """
     boundary = _boundary(connection, job, rule.count)
     statement = (
-        select(runs.c.id, runs.c.state, runs.c.finished_at, runs.c.fire_time, runs.c.unique_until)
+        select(*(runs.c[name] for name in ("id", "state", "finished_at", "fire_time", "unique_until", "flow_id")))
         .where(runs.c.job == job, runs.c.id > after_id)
         .order_by(runs.c.id)
         .limit(limit)
@@ -56,17 +57,24 @@ def prune(connection: Connection, job: str, rule: Rule, after_id: int, limit: in
 
 
 def delete_runs(connection: Connection, run_ids: Sequence[int]) -> None:
-    """Delete runs and everything that belongs to them."""
-    if not run_ids:
-        return
-    for statement in _FORGET:
-        connection.execute(statement, {"ids": run_ids})
+    """Delete runs and everything that belongs to them; of workflows, the runs of their steps. Served by `runs_flow`."""
+    doomed = list(run_ids)
+    while doomed:
+        for chunk in chunked(doomed):
+            for statement in _FORGET:
+                connection.execute(statement, {"ids": chunk})
+        inner = [connection.execute(_STEPS_OF, {"ids": chunk}).scalars() for chunk in chunked(doomed)]
+        doomed = [run_id for found in inner for run_id in found]
 
 
 _FORGET = [
     delete(column.table).where(column.in_(bindparam("ids", expanding=True)))
-    for column in (logs.c.run_id, attempts.c.run_id, checkpoints.c.run_id, notices.c.delivery_id, runs.c.id)
+    for column in (
+        *(logs.c.run_id, attempts.c.run_id, checkpoints.c.run_id, notices.c.delivery_id),
+        *(flows.c.id, flow_steps.c.flow_id, runs.c.id),
+    )
 ]
+_STEPS_OF = select(runs.c.id).where(runs.c.flow_id.in_(bindparam("ids", expanding=True)))
 
 
 def prune_instances(connection: Connection, before: datetime) -> int:
@@ -88,10 +96,12 @@ class _Seen(NamedTuple):
     finished_at: datetime | None
     fire_time: datetime | None
     unique_until: datetime | None
+    flow_id: int | None
+    """Runs of steps go with their workflow's."""
 
 
 def _is_forgotten(row: _Seen, rule: Rule, boundary: int) -> bool:
-    if row.state in _ACTIVE or row.finished_at is None:
+    if row.state in _ACTIVE or row.finished_at is None or row.flow_id is not None:
         return False
     limit = rule.failed_before if row.state == RunState.FAILED.value else rule.before
     if row.fire_time is not None and row.fire_time > rule.served_after:

@@ -30,6 +30,8 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     before_id: int | None = None
     limit: int = 50
+    steps: bool = True
+    """Also runs of workflows' steps."""
 
 
 def list_runs(connection: Connection, wanted: RunFilter) -> list[Run]:
@@ -56,6 +58,8 @@ def _filtered(statement: Select[Any], wanted: RunFilter) -> Select[Any]:
         statement = statement.where(runs.c.created_at >= wanted.since)
     if wanted.until:
         statement = statement.where(runs.c.created_at < wanted.until)
+    if not wanted.steps:
+        statement = statement.where(runs.c.flow_id.is_(None))
     if wanted.before_id is not None:
         statement = statement.where(runs.c.id < wanted.before_id)
     return statement

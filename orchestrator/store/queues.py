@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, select, update
 
-from orchestrator.store.endings import CANCEL_REASON
-from orchestrator.store.following import Followers, follow, nothing_follows
+from orchestrator.store.following import Followers, nothing_follows
 from orchestrator.store.pruning import delete_runs
-from orchestrator.store.states import CANCELLED, WAITING, is_active, is_queued, is_running, is_scheduled
-from orchestrator.store.tables import runs
+from orchestrator.store.requests import cancel_many
+from orchestrator.store.states import WAITING, is_active, is_queued, is_running, is_scheduled
+from orchestrator.store.tables import flows, runs
 
 SOME = 500
 """Runs changed in one transaction: engines write between two of them."""
@@ -63,14 +63,15 @@ def drain(
     follows; gives how many."""
     kinds = [is_queued, _is_waiting, is_scheduled] if delayed else [is_queued, _is_waiting]
     for kind in kinds:
-        some = select(runs.c.id).where(kind, runs.c.queue == queue, runs.c.id <= up_to).limit(SOME)
-        stop = update(runs).where(runs.c.id.in_(some))
-        stop = stop.values(state=CANCELLED, finished_at=now, reason=CANCEL_REASON)
-        cancelled = [(run_id, job) for run_id, job in connection.execute(stop.returning(runs.c.id, runs.c.job))]
-        if cancelled:
-            follow(connection, cancelled, followers)
-            return len(cancelled)
+        some = select(runs.c.id).where(kind, runs.c.queue == queue, runs.c.id <= up_to, ~_is_stopping).limit(SOME)
+        if found := list(connection.execute(some).scalars()):
+            cancel_many(connection, found, now, followers)
+            return len(found)
     return 0
+
+
+_is_stopping = runs.c.id.in_(select(flows.c.id).where(flows.c.stopped.is_not(None)))
+"""A workflow that ends as soon as what runs of it has, and its steps under `finally`."""
 
 
 def ask_to_stop(connection: Connection, queue: str) -> int:
@@ -87,7 +88,7 @@ def count_running(connection: Connection, queue: str) -> int:
 def count_waiting(connection: Connection, queue: str, *, delayed: bool) -> int:
     """How many runs `drain` would cancel."""
     kinds = is_queued | _is_waiting | is_scheduled if delayed else is_queued | _is_waiting
-    return _count(connection, is_active, runs.c.queue == queue, kinds)
+    return _count(connection, is_active, runs.c.queue == queue, kinds, ~_is_stopping)
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +102,9 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
 
 def forget(connection: Connection, queue: str, after_id: int, up_to: int, served_after: datetime) -> Forgotten:
     """Delete the finished runs of a queue among the next ones after an id, with all that is theirs."""
-    walk = select(runs.c.id, runs.c.queue, runs.c.finished_at, runs.c.fire_time)
+    # Runs of steps go with their workflow's.
+    ours = case((runs.c.flow_id.is_(None), runs.c.queue))
+    walk = select(runs.c.id, ours, runs.c.finished_at, runs.c.fire_time)
     rows = connection.execute(walk.where(runs.c.id > after_id, runs.c.id <= up_to).order_by(runs.c.id).limit(LOOK_AT))
     seen = [(run_id, of == queue and ended is not None, fire) for run_id, of, ended, fire in rows]
     finished = [(run_id, fire) for run_id, is_ours, fire in seen if is_ours]

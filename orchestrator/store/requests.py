@@ -6,18 +6,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, case, delete, select, type_coerce, update
+import msgspec
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.sql.dml import Update
 
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.plan import DEFAULT_AGING
 from orchestrator.core.runs import RunState
-from orchestrator.store.bulk import MICROSECOND, micros
+from orchestrator.store.bulk import MICROSECOND
 from orchestrator.store.chunks import chunked
 from orchestrator.store.endings import CANCEL_REASON
+from orchestrator.store.flow_halts import Halt
+from orchestrator.store.flow_progress import StepEnd, advance, ends_of
+from orchestrator.store.flow_retries import retry_flow
 from orchestrator.store.following import Followers, follow, nothing_follows
-from orchestrator.store.states import CANCELLED, QUEUED, is_active, is_running, is_scheduled
-from orchestrator.store.tables import pauses, runs, vigils
+from orchestrator.store.requeues import anew, rank_due
+from orchestrator.store.states import CANCELLED, QUEUED, is_active, is_running, is_scheduled, is_waiting
+from orchestrator.store.tables import flows, pauses, runs, vigils
 from orchestrator.store.upserts import insert_into
 
 States = dict[int, RunState]
@@ -25,7 +30,8 @@ States = dict[int, RunState]
 
 
 def cancel(connection: Connection, run_id: int, now: datetime, followers: Followers = nothing_follows) -> RunState:
-    """Cancel a run: at once if it hasn't started, else by asking its engine. Gives the state that it is left in.
+    """Cancel a run: at once if it hasn't started, else by asking its engine; of a workflow, all its steps but those
+    under `finally`, which run now, unless it was cancelled before. Gives the state that it is left in.
 
     `followers` gives the runs that the end of a run of a job fires; they are created with an end that is made here.
     Raises `NotFoundError`, or `ConflictError` for a run that is finished.
@@ -40,47 +46,84 @@ def cancel_many(
     connection: Connection, run_ids: Sequence[int], now: datetime, followers: Followers = nothing_follows
 ) -> States:
     """`cancel` for those of the runs that aren't finished."""
-    stop = update(runs).where(is_active, ~is_running)
-    stopped: dict[int, str] = {}
-    for chunk in chunked(run_ids):
-        stopping = stop.values(state=CANCELLED, finished_at=now, reason=CANCEL_REASON).where(runs.c.id.in_(chunk))
-        stopped.update((run_id, job) for run_id, job in connection.execute(stopping.returning(runs.c.id, runs.c.job)))
+    stopping = _under_way(connection, run_ids)
+    halts = [
+        Halt(
+            flow_id=flow_id,
+            state=RunState.CANCELLED,
+            reason=CANCEL_REASON,
+            told=CANCEL_REASON,
+            by_person=True,
+            at_once=True,
+        )
+        for flow_id in stopping
+    ]
+    others = [run_id for run_id in run_ids if run_id not in stopping]
+    stopped, ends = _stop(connection, others, now)
     asked = update(runs).where(is_running).values(cancel_requested=True)
-    left_in = dict.fromkeys(stopped, RunState.CANCELLED) | _apply(connection, asked, run_ids)
-    follow(connection, stopped.items(), followers)
-    return left_in
+    left_in = dict.fromkeys((run_id for run_id, _ in stopped), RunState.CANCELLED)
+    left_in |= _apply(connection, asked, others)
+    follow(connection, stopped, followers)
+    if halts or ends:
+        advance(connection, now, ends=ends, halts=halts)
+    return left_in | {flow_id: RunState(state_of(connection, flow_id)) for flow_id in stopping}
+
+
+def _under_way(connection: Connection, run_ids: Sequence[int]) -> set[int]:
+    """Those of the runs that are workflows which wait for their steps."""
+    begun = select(runs.c.id).join(flows, flows.c.id == runs.c.id).where(is_active, is_waiting)
+    found = [connection.execute(begun.where(runs.c.id.in_(chunk))).scalars() for chunk in chunked(run_ids)]
+    return {run_id for ids in found for run_id in ids}
+
+
+def _stop(connection: Connection, run_ids: Sequence[int], now: datetime) -> tuple[list[tuple[int, str]], list[StepEnd]]:
+    """Cancel what hasn't started; gives it, as id and job, and which steps of workflows have ended by it."""
+    stop = update(runs).where(is_active, ~is_running).values(state=CANCELLED, finished_at=now, reason=CANCEL_REASON)
+    columns = (runs.c.id, runs.c.job, runs.c.flow_id, runs.c.step, runs.c.item_index)
+    stopped: list[tuple[int, str]] = []
+    ends: list[StepEnd] = []
+    for chunk in chunked(run_ids):
+        ours = runs.c.id.in_(chunk)
+        waited = set(connection.execute(select(runs.c.id).where(ours, is_active, is_waiting)).scalars())
+        for row in connection.execute(stop.where(ours).returning(*columns)):
+            stopped.append((row.id, row.job))
+            found = ends_of([row], RunState.CANCELLED, CANCEL_REASON)
+            ends += [msgspec.structs.replace(end, began=row.id not in waited) for end in found]
+    return stopped, ends
 
 
 def retry(connection: Connection, run_id: int, now: datetime) -> None:
-    """Queue a finished run again, with all its attempts ahead of it; its earlier attempts stay in the history.
+    """Queue a finished run again, with all its attempts ahead of it; its earlier attempts stay in the history. A
+    workflow goes on where it failed: see `retry_flow`.
 
-    Raises `NotFoundError`, or `ConflictError` for a run that isn't finished.
+    Raises `NotFoundError`, or `ConflictError` for a run that isn't finished, or that is a step of a workflow.
     """
+    place = connection.execute(select(runs.c.flow_id, runs.c.step).where(runs.c.id == run_id)).first()
+    if place is not None and place.flow_id is not None:
+        again = f"`orchestrator retry {place.flow_id} --from {place.step}`"
+        raise ConflictError(f"run {run_id} is the step `{place.step}` of run {place.flow_id}: write {again}")
     if not retry_many(connection, [run_id], now):
         raise ConflictError(f"run {run_id} is {state_of(connection, run_id)}: only a finished run can be retried")
 
 
 def retry_many(connection: Connection, run_ids: Sequence[int], now: datetime) -> States:
-    """`retry` for those of the runs that are finished."""
-    again = update(runs).where(~is_active)
-    values = again.values(
-        state=QUEUED,
-        rank=_rank_due(now),
-        due_at=now,
-        finished_at=None,
-        deadline_at=None,
-        expires_at=None,
-        cancel_requested=False,
-        reason=None,
-        result=None,
-        uncharged=runs.c.attempt,
-    )
-    return _apply(connection, values, run_ids)
+    """`retry` for those of the runs that are finished, and no steps of workflows."""
+    begun = [
+        connection.execute(select(flows.c.id).where(flows.c.id.in_(chunk))).scalars() for chunk in chunked(run_ids)
+    ]
+    known = {run_id for ids in begun for run_id in ids}
+    again = update(runs).where(~is_active, runs.c.flow_id.is_(None)).values(**anew(now))
+    queued = _apply(connection, again, [run_id for run_id in run_ids if run_id not in known])
+    finished = select(runs.c.id).where(runs.c.id.in_(known), ~is_active, runs.c.flow_id.is_(None))
+    for flow_id in list(connection.execute(finished).scalars()) if known else []:
+        retry_flow(connection, flow_id, now)
+        queued[flow_id] = RunState(state_of(connection, flow_id))
+    return queued
 
 
 def promote(connection: Connection, run_ids: Sequence[int], now: datetime) -> States:
     """Make those of the runs that are scheduled due now: delayed ones, and those that wait to be tried again."""
-    due = update(runs).where(is_scheduled).values(state=QUEUED, rank=_rank_due(now), due_at=now)
+    due = update(runs).where(is_scheduled).values(state=QUEUED, rank=rank_due(now), due_at=now)
     return _apply(connection, due, run_ids)
 
 
@@ -98,13 +141,6 @@ def reprioritise(
             waiting = update(runs).where(is_active, ~is_running, runs.c.queue == queue)
             changed |= _apply(connection, waiting.values(priority=priority, rank=rank), chunk)
     return changed
-
-
-def _rank_due(now: datetime) -> ColumnElement[int]:
-    """The rank of a run as it will be when it is due now: moved by as much as its due time is. Ranks in a queue that is
-    `lifo` are negative: aging is too short to make others so."""
-    later = micros(now) - type_coerce(runs.c.due_at, BigInteger)
-    return case((runs.c.rank < 0, runs.c.rank - later), else_=runs.c.rank + later)
 
 
 def _apply(connection: Connection, change: Update, run_ids: Sequence[int]) -> States:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from orchestrator.core.keys import NO_KEY
 from orchestrator.core.plan import Queue
 from orchestrator.store.candidates import ClaimRequest
 from orchestrator.store.starts import Budget
-from orchestrator.store.states import is_running
-from orchestrator.store.tables import runs
+from orchestrator.store.states import is_active, is_running, is_waiting
+from orchestrator.store.tables import flows, runs
 
 NO_LIMIT = 2**31
 
@@ -28,6 +28,8 @@ class Room:
         self._by_queue: Counter[str] = Counter()
         if request.job_limits or request.queue_limits:
             self._count_running(connection)
+        if request.flow_jobs:
+            self._count_begun(connection, request.flow_jobs)
         self._budgets = {
             queue.name: Budget(connection, queue.name, queue.rate_limit, request.now)
             for queue in request.ruled.values()
@@ -45,6 +47,13 @@ class Room:
         statement = select(runs.c.queue, runs.c.job, func.count()).where(is_running, runs.c.batch_id.is_(None))
         for queue, job, count in connection.execute(statement.group_by(runs.c.queue, runs.c.job)):
             self._by_queue[queue] += count
+            self._by_job[job] += count
+
+    def _count_begun(self, connection: Connection, jobs: Sequence[str]) -> None:
+        """Workflows that wait for their steps. Served by `runs_active`."""
+        begun = exists().where(flows.c.id == runs.c.id)
+        statement = select(runs.c.job, func.count()).where(is_active, is_waiting, runs.c.job.in_(jobs), begun)
+        for job, count in connection.execute(statement.group_by(runs.c.job)):
             self._by_job[job] += count
 
     def in_queue(self, name: str) -> int:

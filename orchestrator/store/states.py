@@ -21,6 +21,7 @@ CANCELLED = literal(RunState.CANCELLED)
 FAILED = literal(RunState.FAILED)
 SKIPPED = literal(RunState.SKIPPED)
 
+is_waiting = runs.c.state == WAITING
 is_scheduled = runs.c.state == SCHEDULED
 is_queued = runs.c.state == QUEUED
 is_running = runs.c.state == RUNNING

@@ -143,6 +143,45 @@ _partial("runs_flow", runs.c.flow_id, runs.c.step, runs.c.item_index, where=runs
 _partial("runs_failed", runs.c.job, where=_state == RunState.FAILED.value)
 Index("runs_history", runs.c.job, runs.c.id)
 
+flows = Table(
+    "flows",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("stopped", Text),
+    Column("reason", Text),
+    Column("followers", Json),
+    Column("reactions", Json),
+    sqlite_with_rowid=False,
+)
+
+flow_steps = Table(
+    "flow_steps",
+    metadata,
+    Column("flow_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("needs", Json, nullable=False),
+    Column("needs_any", Json, nullable=False),
+    Column("on_failure", Text, nullable=False),
+    Column("is_final", Boolean, nullable=False),
+    Column("has_when", Boolean, nullable=False),
+    Column("prepares", Boolean, nullable=False),
+    Column("is_many", Boolean, nullable=False),
+    Column("max_parallel", Integer),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("total", Integer),
+    Column("ended", Integer, nullable=False),
+    Column("succeeded", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("started_at", Instant),
+    Column("finished_at", Instant),
+    Column("message", Text),
+    Column("items", Json),
+    Column("templates", Json, nullable=False),
+)
+
 attempts = Table(
     "attempts",
     metadata,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, null, select, union_all, update
 from orchestrator.core.policies import OnConflict
 from orchestrator.core.runs import RunState
 from orchestrator.store.chunks import chunked
-from orchestrator.store.states import CANCELLED, SKIPPED, is_active, is_running
+from orchestrator.store.states import CANCELLED, SKIPPED, is_active, is_running, is_waiting
 from orchestrator.store.tables import may_hold_key, runs
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Uniqueness:
         for holder in self._holding(run):
             if holder.is_new:
                 displaced.append(holder.id)
-            elif holder.state is not RunState.RUNNING:
+            elif holder.state not in (RunState.RUNNING, RunState.WAITING):  # a workflow under way goes on
                 self._replaced.append({"old": holder.id, "at": run.created_at, "why": replaced_reason(run_id)})
         self._holders[run.job, run.unique_key] = [Holder(run_id, RunState.QUEUED, run.unique_until, is_new=True)]
         return displaced
@@ -134,7 +134,7 @@ _HOLDERS = union_all(
 )
 _GIVE_WAY = (
     update(runs)
-    .where(runs.c.id == bindparam("old"), is_active, ~is_running)
+    .where(runs.c.id == bindparam("old"), is_active, ~is_running, ~is_waiting)
     .values(state=CANCELLED, finished_at=bindparam("at"), reason=bindparam("why"), unique_until=null())
 )
 _EXTEND = update(runs).where(runs.c.id == bindparam("old")).values(unique_until=bindparam("to"))

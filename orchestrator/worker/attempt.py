@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.batches import ItemEnd
+from orchestrator.core.flows import ItemsError
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import ErrorInfo, Outcome
 from orchestrator.plugins.context import Context
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from orchestrator.plugins.signature import Binder
     from orchestrator.worker.batching import Gathering
 
+CALL, SKIP = object(), object()
+"""What comes of looking at a step before its callable is called."""
+
 
 def execute(assignment: Assignment, workplace: Workplace) -> None:
     """Execute one attempt in this thread and report its end; nothing that the callable does comes out of here."""
@@ -35,9 +39,11 @@ def execute(assignment: Assignment, workplace: Workplace) -> None:
         return
     try:
         with attempt.interruptible():
-            binder = workplace.resolve(assignment.call)
-            arguments = attempt.bind(binder, workplace.resources.get(binder.resources))
-            value = attempt.context.run(binder.function, **arguments)
+            value = attempt.before()
+            if value is CALL:
+                binder = workplace.resolve(assignment.call)
+                arguments = attempt.bind(binder, workplace.resources.get(binder.resources))
+                value = attempt.context.run(binder.function, **arguments)
     except BaseException as error:  # noqa: BLE001 - SystemExit, KeyboardInterrupt and Stopped end the attempt, not us
         attempt.fail(error)
     else:
@@ -52,9 +58,11 @@ async def execute_async(assignment: Assignment, workplace: Workplace) -> None:
         return
     try:
         CURRENT.set(attempt.capture)
-        binder = workplace.resolve(assignment.call)
-        resources = await workplace.resources.get_async(binder.resources) if binder.resources else {}
-        value = await binder.function(**attempt.bind(binder, resources))
+        value = attempt.before()
+        if value is CALL:
+            binder = workplace.resolve(assignment.call)
+            resources = await workplace.resources.get_async(binder.resources) if binder.resources else {}
+            value = await binder.function(**attempt.bind(binder, resources))
     except BaseException as error:  # noqa: BLE001 - as above; a cancellation ends this task anyway
         attempt.fail(error)
     else:
@@ -99,6 +107,21 @@ class Attempt:
         workplace, this = self._workplace, self._assignment
         return workplace.interrupt.during(this.place, this.sequence) if workplace.alone else nullcontext()
 
+    def before(self) -> Any:
+        """What a step of a workflow may have instead of a call: an unmet condition, or something to prepare."""
+        this = self._assignment
+        if this.sight is None:
+            return CALL
+        if not self._workplace.renderer.is_wanted(this):
+            return SKIP
+        if not this.sight.prepares:
+            return CALL
+        prepared = self._workplace.renderer.prepared(this)
+        try:
+            return plain(prepared)
+        except NotJson as error:
+            raise ItemsError(f"the items of the step can't be kept: {error}") from None
+
     def bind(self, binder: Binder, resources: dict[str, Any]) -> dict[str, Any]:
         """The callable's keyword arguments."""
         context = self._make_context() if binder.surface.contexts else None
@@ -116,7 +139,9 @@ class Attempt:
     def succeed(self, value: Any) -> None:
         """The callable returned. What can't be kept of its result doesn't undo what it did."""
         self._leave_if_forked(None)
-        self._outcome = Outcome.SUCCEEDED
+        self._outcome = Outcome.SUCCEEDED if value is not SKIP else Outcome.SKIPPED
+        if value is SKIP:
+            return
         try:
             self._result = plain(value)
         except NotJson as error:
@@ -132,7 +157,7 @@ class Attempt:
         if is_a(error, "Retry"):
             self._retry_after = getattr(error, "delay", None)
         # Parameters that the callable can't take today it can't take in a minute either.
-        self._give_up = is_a(error, "GiveUp") or isinstance(error, ParamsError)
+        self._give_up = is_a(error, "GiveUp") or isinstance(error, ParamsError | ItemsError)
         error.__traceback__ = None  # the frames hold the callable's data
 
     def report(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.core.batches import BatchItem, ItemEnd
+from orchestrator.core.flows import StepSight
 from orchestrator.core.plan import PluginSources, Resource, Secret
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import ErrorInfo, Outcome
@@ -59,6 +60,8 @@ class Assignment(Message, frozen=True):
     place: int = 0
     items: tuple[BatchItem, ...] = ()
     """The runs of a batch; empty for a run that is executed by itself."""
+    sight: StepSight | None = None
+    """Of a step of a workflow: what its templates may read, and whether it is only to be prepared."""
 
 
 class Cancel(Message, frozen=True):

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.flows import ItemsError, items_of
 from orchestrator.core.hooks import EVENT, EVENT_NAMES
 from orchestrator.core.json_values import holds_template
+from orchestrator.core.plan import TEMPLATE_KEY
 from orchestrator.core.runs import Cause
 from orchestrator.worker.masking import Mask
 from orchestrator.worker.messages import Assignment, Setup
@@ -26,9 +28,8 @@ class Renderer:
         params = assignment.params
         if not params or not holds_template(params):
             return params
-        run = {"id": assignment.run_id, "fire_time": assignment.fire_time, "attempt": assignment.number}
         told = {name: params[name] for name in EVENT_NAMES if name in params}
-        rendered: dict[str, Any] = self._render(params, run=run, job={"name": assignment.job}, **told)
+        rendered: dict[str, Any] = self._render(params, **self._names(assignment), **told)
         return rendered
 
     def arguments(self, assignment: Assignment, takes: Callable[[str], bool]) -> dict[str, Any]:
@@ -37,6 +38,50 @@ class Renderer:
         if assignment.cause != Cause.HOOK.value or takes(EVENT):
             return params
         return {name: value for name, value in params.items() if name != EVENT}
+
+    def is_wanted(self, assignment: Assignment) -> bool:
+        """Whether the condition of a step holds; true for all else."""
+        if (sight := assignment.sight) is None or sight.when is None:
+            return True
+        return bool(self._render(sight.when, **self._names(assignment)))
+
+    def prepared(self, assignment: Assignment) -> dict[str, Any]:
+        """What the runs of a step will be: its items, and for another job the parameters of each.
+
+        Raises `ItemsError`.
+        """
+        sight = assignment.sight
+        assert sight is not None  # noqa: S101 - only steps are prepared
+        items: list[Any] | None = None
+        if sight.foreach is not None:
+            items = items_of(self._render(sight.foreach, **self._names(assignment)), is_matrix=sight.is_matrix)
+        if not sight.is_sub_job or not holds_template(assignment.params):
+            return {"items": items}
+        each = items if items is not None else [None]
+        params = [self._render(assignment.params, **self._names(assignment, item)) for item in each]
+        if holds_template(params):
+            # What a step returned would be rendered by the other job, with its secrets.
+            raise ItemsError(f"the key {TEMPLATE_KEY!r} is reserved: only jobs.yaml may hold templates")
+        return {"items": items, "params": params}
+
+    def _names(self, assignment: Assignment, item: Any = None) -> dict[str, Any]:
+        """What an attempt adds to the names that templates start from."""
+        run = {"id": assignment.run_id, "fire_time": assignment.fire_time, "attempt": assignment.number}
+        names: dict[str, Any] = {"run": run, "job": {"name": assignment.job}}
+        if (sight := assignment.sight) is None:
+            return names
+        if sight.too_large is not None:
+            reason = f"the results that it reads are too large together, with that of step `{sight.too_large}`"
+            raise ItemsError(f"{reason}: let steps hand each other names of files")
+        whole = {"id": sight.flow_id, "fire_time": sight.fire_time, "attempt": 1}
+        params = sight.params
+        if holds_template(params):
+            params = self._render(params, run=whole, job={"name": sight.flow_job})
+        flow = {"id": sight.flow_id, "job": sight.flow_job, "fire_time": sight.fire_time, "params": params}
+        names["flow"] = {**flow, "state": sight.state}
+        names["steps"] = sight.steps
+        names["matrix" if sight.is_matrix else "item"] = sight.item if item is None else item
+        return names
 
     def options(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of a resource."""

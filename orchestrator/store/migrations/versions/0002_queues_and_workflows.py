@@ -39,6 +39,43 @@ def upgrade() -> None:
     )
     holds_key = "unique_key IS NOT NULL AND (finished_at IS NULL OR unique_until IS NOT NULL)"
     op.create_index("runs_unique", "runs", ["job", "unique_key", "unique_until"], unique=False, **_where(holds_key))
+    op.create_table(
+        "flows",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("stopped", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("followers", sa.Text(), nullable=True),
+        sa.Column("reactions", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "flow_steps",
+        sa.Column("flow_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("needs", sa.Text(), nullable=False),
+        sa.Column("needs_any", sa.Text(), nullable=False),
+        sa.Column("on_failure", sa.Text(), nullable=False),
+        sa.Column("is_final", sa.Boolean(), nullable=False),
+        sa.Column("has_when", sa.Boolean(), nullable=False),
+        sa.Column("prepares", sa.Boolean(), nullable=False),
+        sa.Column("is_many", sa.Boolean(), nullable=False),
+        sa.Column("max_parallel", sa.Integer(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("total", sa.Integer(), nullable=True),
+        sa.Column("ended", sa.Integer(), nullable=False),
+        sa.Column("succeeded", sa.Integer(), nullable=False),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("message", sa.Text(), nullable=True),
+        sa.Column("items", sa.Text(), nullable=True),
+        sa.Column("templates", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("flow_id", "name"),
+    )
     op.create_index("runs_flow", "runs", ["flow_id", "step", "item_index"], unique=False, **_where("flow_id IS NOT NULL"))
     op.create_index(
         "runs_turns",

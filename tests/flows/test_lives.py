@@ -1,0 +1,182 @@
+"""Workflows among other runs: overlap, concurrency, replacement, retention, dead letters, reloads."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from orchestrator.core.flows import OnFailure, Step, StepKind
+from orchestrator.core.hooks import Hook, HookKind
+from orchestrator.core.plan import Job, Retention
+from orchestrator.core.policies import Overlap, Retry
+from orchestrator.core.runs import Cause, Outcome, RunState
+from orchestrator.engine.newruns import new_run
+from orchestrator.executors.contract import Order
+from orchestrator.store import creation, dead, flow_views, requests
+from orchestrator.store.flow_answers import answer
+from tests.engine.conftest import Bench, bench, make_job
+
+__all__ = ["bench", "make_job"]
+pytestmark = pytest.mark.anyio
+
+
+def flow_of(name: str, *steps: Step, **fields: Any) -> list[Job]:
+    """A workflow and its hidden jobs."""
+    policies: dict[str, Any] = {"retry": Retry(max_attempts=1)}
+    placed = [msgspec.structs.replace(step, job=f"{name}/{step.name}") for step in steps]
+    hidden = [
+        Job(name=step.job, call="" if step.kind is StepKind.APPROVE else "test.go", flow=name, step=step, **policies)
+        for step in placed
+    ]
+    return [Job(name=name, call="", steps=tuple(placed), **fields), *hidden]
+
+
+def step(name: str, *needs: str, **fields: Any) -> Step:
+    return Step(name=name, job="", needs=needs, **fields)
+
+
+def ask(bench: Bench, job: Job) -> int:
+    """Somebody asks for a run."""
+    created = bench.view.write(creation.create_runs, [new_run(job, Cause.MANUAL, bench.clock.now())])
+    assert created[0].id is not None
+    if bench.engine is not None:
+        bench.engine._dispatcher.wake()
+    return created[0].id
+
+
+def cancel(bench: Bench, run_id: int) -> None:
+    bench.view.write(requests.cancel, run_id, bench.clock.now())
+    assert bench.engine is not None
+    bench.engine._dispatcher.wake(listen=True)
+
+
+def nothing_ends(_: Order) -> None:
+    return None
+
+
+async def test_concurrency_counts_workflows_under_way(bench: Bench) -> None:
+    jobs = flow_of("flow", step("a"), step("b", "a"), concurrency=2)
+    bench.executor.behave = nothing_ends
+    async with bench.running(*jobs):
+        first, second, third = (ask(bench, jobs[0]) for _ in range(3))
+        await bench.until(lambda: len(bench.executor.held) == 2)
+        assert [run.state.value for run in bench.runs("flow")] == ["waiting", "waiting", "queued"]
+        for run in list(bench.executor.held):
+            bench.executor.end(run, Outcome.SUCCEEDED)
+        await bench.until(lambda: {run.job for run in bench.runs() if run.state is RunState.RUNNING} == {"flow/b"})
+        assert bench.states("flow") == ["waiting", "waiting", "queued"]
+        bench.executor.behave = lambda _: Outcome.SUCCEEDED
+        for run in list(bench.executor.held):
+            bench.executor.end(run, Outcome.SUCCEEDED)
+        await bench.until(lambda: bench.states("flow") == ["succeeded"] * 3)
+    assert [run.id for run in bench.runs("flow")] == [first, second, third]
+
+
+async def test_a_fire_that_meets_a_workflow_under_way_is_skipped_or_replaces_it(bench: Bench, make_job: Any) -> None:
+    trigger = make_job(cron="* * * * *").triggers
+    skipping = flow_of("skipping", step("a"), triggers=trigger)
+    replacing = flow_of("replacing", step("a"), step("end", is_final=True), triggers=trigger, overlap=Overlap.REPLACE)
+    bench.executor.behave = lambda order: None if order.job.endswith("/a") else Outcome.SUCCEEDED
+    async with bench.running(*skipping, *replacing):
+        await bench.pass_time(timedelta(minutes=1))
+        await bench.until(lambda: len(bench.executor.held) == 2)
+        await bench.pass_time(timedelta(minutes=1))
+        await bench.until(lambda: bench.states("replacing") == ["cancelled", "waiting"])
+        assert bench.states("skipping") == ["waiting", "skipped"]
+        assert bench.states("replacing/end") == ["succeeded"]
+    replaced = bench.runs("replacing")[0]
+    assert replaced.reason == creation.REPLACED_REASON
+
+
+async def test_followers_of_a_workflow_run_when_it_has_ended(bench: Bench, make_job: Any) -> None:
+    from orchestrator.core.triggers import AfterTrigger, On
+
+    jobs = flow_of("flow", step("ask", kind=StepKind.APPROVE))
+    after = make_job("after", after=(AfterTrigger(job="flow", on=On.SUCCESS),))
+    other = make_job("other", after=(AfterTrigger(job="flow", on=On.FAILURE),))
+    async with bench.running(*jobs, after, other):
+        flow = ask(bench, jobs[0])
+        await bench.until(lambda: bench.states("flow/ask") == ["waiting"])
+        # Whoever answers has no plan at hand, and still the follower is created in the same transaction.
+        bench.view.write(answer, flow, "ask", bench.clock.now(), approved=True, by="me")
+        (follower,) = bench.runs("after")
+        assert (follower.parent_id, bench.states("flow"), bench.runs("other")) == (flow, ["succeeded"], [])
+
+
+async def test_hooks_of_a_workflow_are_fired_by_its_end(bench: Bench, make_job: Any) -> None:
+    hooks = {HookKind.FAILURE: (Hook(job="mourn"),), HookKind.RECOVERY: (Hook(job="rejoice"),)}
+    jobs = flow_of("flow", step("a"), hooks=hooks)
+    bench.executor.behave = lambda order: Outcome.FAILED if order.job == "flow/a" else Outcome.SUCCEEDED
+    async with bench.running(*jobs, make_job("mourn"), make_job("rejoice")):
+        ask(bench, jobs[0])
+        await bench.until(lambda: bench.states("mourn") == ["succeeded"])
+        event = (bench.runs("mourn")[0].params or {})["event"]
+        assert (event["job"], event["state"], event["reason"]) == (
+            "flow",
+            "failed",
+            "step `a` failed: failed (attempt 1 of 1)",
+        )
+        bench.executor.behave = lambda _: Outcome.SUCCEEDED
+        ask(bench, jobs[0])
+        await bench.until(lambda: bench.states("rejoice") == ["succeeded"])
+    assert len(bench.runs("mourn")) == 1
+
+
+async def test_a_change_of_the_plan_does_not_disturb_a_workflow_under_way(bench: Bench) -> None:
+    jobs = flow_of("flow", step("a"), step("b", "a"))
+    bench.executor.behave = lambda order: None if order.job == "flow/a" else Outcome.SUCCEEDED
+    async with bench.running(*jobs) as engine:
+        flow = ask(bench, jobs[0])
+        await bench.until(lambda: bench.executor.held)
+        changed = flow_of("flow", step("a"), step("c", "a"), step("b"))
+        await engine.apply(msgspec.structs.replace(engine._plan, jobs={job.name: job for job in changed}))
+        bench.executor.end(next(iter(bench.executor.held)), Outcome.SUCCEEDED)
+        await bench.until(lambda: bench.states("flow") == ["succeeded"])
+    assert [one.name for one in bench.view.read(flow_views.list_steps, flow)] == ["a", "b"]
+
+
+async def test_a_workflow_is_forgotten_with_all_that_is_its_own(bench: Bench) -> None:
+    keep = Retention(age=timedelta(days=1), failed_age=timedelta(days=1))
+    inner = flow_of("inner", step("x"), retention=keep)
+    outer = flow_of("outer", step("sub", kind=StepKind.JOB, sub_job="inner"), step("y"), retention=keep)
+    async with bench.running(*inner, *outer) as engine:
+        ask(bench, outer[0])
+        await bench.until(lambda: bench.states("outer") == ["succeeded"])
+        assert len(bench.runs()) == 4
+        bench.clock.advance(timedelta(days=2))
+        engine._pruner._rest_until = 0.0
+        while bench.runs():
+            await engine._pruner.sweep()
+    assert bench.view.read(flow_views.list_steps, 1) == []
+
+
+async def test_a_failed_step_is_no_dead_letter_of_its_own(bench: Bench) -> None:
+    jobs = flow_of("flow", step("a", on_failure=OnFailure.SKIP_DEPENDENTS), step("b"))
+    bench.executor.behave = lambda order: Outcome.FAILED if order.job == "flow/a" else Outcome.SUCCEEDED
+    async with bench.running(*jobs):
+        flow = ask(bench, jobs[0])
+        await bench.until(lambda: bench.states("flow") == ["failed"])
+        assert bench.view.read(dead.find_dead) == [flow]
+        bench.executor.behave = lambda _: Outcome.SUCCEEDED
+        bench.view.write(dead.retry_dead, [flow], bench.clock.now())
+        assert bench.engine is not None
+        bench.engine._dispatcher.wake()
+        await bench.until(lambda: bench.states("flow") == ["succeeded"])
+    assert (len(bench.runs("flow/a")), len(bench.runs("flow/b"))) == (1, 1)
+
+
+async def test_a_second_cancel_ends_the_finally_steps_too(bench: Bench) -> None:
+    jobs = flow_of("flow", step("a"), step("z", is_final=True))
+    bench.executor.behave = nothing_ends
+    async with bench.running(*jobs):
+        flow = ask(bench, jobs[0])
+        await bench.until(lambda: "flow/a" in [order.job for order in bench.executor.held.values()])
+        cancel(bench, flow)
+        await bench.until(lambda: "flow/z" in [order.job for order in bench.executor.held.values()])
+        assert bench.states("flow/a") == ["cancelled"]
+        cancel(bench, flow)
+        await bench.until(lambda: bench.states("flow") == ["cancelled"])
+    assert bench.states("flow/z") == ["cancelled"]
