@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+_NOTHING_ELSE = (False, None, None, None)
+"""Not cancelled, and no step of a workflow."""
 COMMIT_DELAY = 0.3
 """Seconds between the lie "it is on disk" and its coming true."""
 
@@ -41,12 +43,12 @@ def _no_fence() -> None:
     from orchestrator.store.chunks import chunked
     from orchestrator.store.tables import runs
 
-    def still_ours(connection: Connection, _owner: int, ends: Sequence[Any]) -> dict[int, tuple[int, bool]]:
+    def still_ours(connection: Connection, _owner: int, ends: Sequence[Any]) -> dict[int, Any]:
         attempts = {ending.run_id: ending.attempt for ending in ends}
         found: set[int] = set()
         for chunk in chunked(list(attempts)):
             found.update(connection.execute(select(runs.c.id).where(runs.c.id.in_(chunk))).scalars())
-        return {run_id: (attempts[run_id], False) for run_id in found}
+        return {run_id: endings._Ours(attempts[run_id], *_NOTHING_ELSE) for run_id in found}
 
     def insert_or_replace(
         connection: Connection, table: Any, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]

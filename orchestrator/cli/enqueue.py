@@ -62,7 +62,7 @@ def enqueue(
     config: ConfigOption = None,
     db: DbOption = None,
 ) -> None:
-    """Ask for a run of a job, now or later; with --from, for many in one transaction.
+    """Ask for a run of a job, now or later, or for many at once.
 
     The runs are created and left to the engine that is running, or starts next. Of a file, nothing is created if any
     line can't be used, unless --skip-bad says so.

@@ -48,7 +48,7 @@ def events(
     config: ConfigOption = None,
     db: DbOption = None,
 ) -> None:
-    """What happens to runs: created, started, progress, retrying, and how they ended.
+    """What happens to runs, from their creation to their end.
 
     Each event is printed once, and those of a run in their order. They are derived from the runs themselves, so
     nothing is lost while nobody listens, as long as the history is kept.

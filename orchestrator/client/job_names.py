@@ -11,12 +11,12 @@ from orchestrator.core.plan import Job, Plan
 def named_job(plan: Plan, name: str) -> Job:
     """The job of that name. Raises `RequestError`."""
     declared = {job.name: job for job in plan.declared}
-    if name in plan.jobs and name not in declared:
+    if name in plan.jobs and plan.jobs[name].flow:
         flow, _, step = name.partition("/")
         raise RequestError(f"{name!r} is no job of its own: {step} is a step of {flow}", f"name the job: {flow}")
-    if name not in declared:
+    if name not in plan.jobs:
         raise unknown_job(name, declared, f"in {plan.path}")
-    return declared[name]
+    return plan.jobs[name]
 
 
 def usable_job(plan: Plan, name: str) -> Job:

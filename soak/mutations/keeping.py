@@ -73,7 +73,7 @@ KEEPING = (
         3,
         "any attempt may end a run",
         "orchestrator/store/endings.py",
-        "    return ending.run_id in ours and ours[ending.run_id][0] == ending.attempt\n",
+        "    return ending.run_id in ours and ours[ending.run_id].attempt == ending.attempt\n",
         "    return ending.run_id in ours\n",
         (f"{_ENDINGS}::test_an_earlier_attempt_can_not_end_a_later_one",),
     ),

@@ -114,7 +114,8 @@ def test_held_runs_that_are_cancelled_leave_the_line(ledger: Any) -> None:
     assert in_states(ledger, RunState.QUEUED) == [made[2].run_id]
 
 
-@settings(deadline=None, max_examples=40)
+@pytest.mark.timeout(600)  # a law: how long its examples take is the machine's business
+@settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_whatever_happens_in_whatever_order(data: st.DataObject) -> None:
     """Backfills that overlap, ends, cancellations and sweeps: each fire time gets one run, and never do more than the
