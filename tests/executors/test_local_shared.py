@@ -119,7 +119,7 @@ def test_a_blocked_loop_is_killed_for_the_one_that_blocks_it(bed: Any, call: str
 
     async def story() -> None:
         neighbour = bed.submit("naps", params={"seconds": 30})[0]
-        ended = await bed.run(call, timeout=0.5, grace=0.2)
+        ended = await bed.run(call, timeout=0.5, grace=2)
         assert ended.outcome is Outcome.TIMED_OUT
         assert f"in {call}" in ended.error.traceback
         assert (await bed.end_of(neighbour)).outcome is Outcome.RELEASED
