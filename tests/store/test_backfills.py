@@ -161,5 +161,5 @@ def _live_through(ledger: Ledger, data: st.DataObject) -> None:
 def end(ledger: Ledger, owner: int, most: int) -> None:
     for run_id in in_states(ledger, RunState.RUNNING)[:most]:
         run = ledger.run(run_id)
-        fields = {name: getattr(run, name) for name in ClaimedRun.__struct_fields__ if name != "checkpoint"}
+        fields = {name: getattr(run, name) for name in ClaimedRun.__struct_fields__ if hasattr(run, name)}
         ledger.end(ClaimedRun(**fields), owner)
