@@ -44,8 +44,8 @@ def database(root: Path) -> Path:
 
 
 def enqueued_job(name: str, mode: str) -> str:
-    """A job without a trigger, any number of whose runs may wait."""
-    return f"{name}: {{call: {CALLS[mode]}, overlap: allow}}"
+    """A job without a trigger, any number of whose runs may wait; they are looked at afterwards, so none is pruned."""
+    return f"{name}: {{call: {CALLS[mode]}, overlap: allow, retention: {{count: 1000000}}}}"
 
 
 def jobs_of_every_second(count: int, mode: str) -> list[str]:

@@ -40,15 +40,18 @@ class Merge:
         self._base_sla = _keys_of(defaults, "sla")
 
     def policies(self, job: Entry[JobShape], *, scheduled: bool) -> dict[str, Any]:
-        """The keyword arguments for the plan's `Job`. What nobody set is left to its defaults, except that a job with
-        a schedule whose overlap isn't `allow` executes one attempt at a time."""
+        """The keyword arguments for the plan's `Job`. What nobody set is left to its defaults, which all jobs share,
+        except that a job with a schedule whose overlap isn't `allow` executes one attempt at a time."""
         merged = {**self._base, **_set(job.value, _MERGED)}
         if scheduled and "concurrency" not in merged and merged.get("overlap") is not Overlap.ALLOW:
             merged["concurrency"] = 1
-        merged["retry"] = self._retry(job, self._base_retry)
-        merged["retention"] = Retention(**{**self._base_retention, **_keys_of(job.value, "retention")})
+        if retry := {**self._base_retry, **_keys_of(job.value, "retry")}:
+            merged["retry"] = self._retry(job, retry)
+        if retention := {**self._base_retention, **_keys_of(job.value, "retention")}:
+            merged["retention"] = Retention(**retention)
+        if sla := {**self._base_sla, **_keys_of(job.value, "sla")}:
+            merged["sla"] = self._sla(job, sla)
         merged["unique"] = self._unique(job)
-        merged["sla"] = self._sla(job)
         self._compare_times(job, merged)
         self._compare_ends(job, merged)
         return merged
@@ -61,8 +64,8 @@ class Merge:
             return None
         return Unique(**{name: getattr(shape, name) for name in shape.model_fields_set})
 
-    def _sla(self, job: Entry[JobShape]) -> Sla:
-        sla = Sla(**{**self._base_sla, **_keys_of(job.value, "sla")})
+    def _sla(self, job: Entry[JobShape], keys: dict[str, Any]) -> Sla:
+        sla = Sla(**keys)
         if sla.start_within and sla.finish_within and sla.finish_within < sla.start_within:
             message = "`finish_within` is shorter than `start_within`: a run that starts in time may be late already"
             self._report.warning("odd-sla", message, self._where(job, "sla", "finish_within"))
@@ -73,14 +76,12 @@ class Merge:
         outer = {**self._base, **_set(job.value, _STEPS)}
         merged = {name: value for name, value in outer.items() if name in _STEPS and name not in _OF_THE_WHOLE}
         merged |= _set(step.value, _STEPS)
-        merged["retry"] = self._retry(step, {**self._base_retry, **_keys_of(job.value, "retry")}, job)
+        if retry := {**self._base_retry, **_keys_of(job.value, "retry"), **_keys_of(step.value, "retry")}:
+            merged["retry"] = self._retry(step, retry, job)
         return merged
 
-    def _retry(self, job: Entry[Any], inherited: dict[str, Any], outer: Entry[Any] | None = None) -> Retry:
-        keys = {**inherited, **_keys_of(job.value, "retry")}
-        if not keys:
-            return _BUILT_IN
-        retry: Retry = msgspec.structs.replace(_BUILT_IN, **keys)
+    def _retry(self, job: Entry[Any], keys: dict[str, Any], outer: Entry[Any] | None = None) -> Retry:
+        retry = Retry(**keys)
         if retry.max_delay >= retry.delay:
             return retry
         if "max_delay" not in keys:
@@ -136,9 +137,6 @@ class Merge:
                 return self._main.value(("defaults", *steps))
             shape = getattr(shape, step)
         return job.at(*steps)
-
-
-_BUILT_IN = Retry()
 
 
 def _set(shape: StepPolicies, names: tuple[str, ...]) -> dict[str, Any]:
