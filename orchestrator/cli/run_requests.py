@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -75,56 +77,31 @@ _REPRIORITISE = Wish(
 )
 
 
-def _command(wish: Wish, begin: Beginning, explanation: str) -> Callable[..., None]:
-    """A command that does something for the runs that are chosen."""
+def _asking(wish: Wish) -> Callable[[Callable[..., Change]], Callable[..., None]]:
+    """Makes a command of a function that gives the change: its options are the function's own, and those that choose
+    runs."""
 
-    def command(
-        runs: RunsArgument = None,
-        *,
-        job: JobsOption = None,
-        queue: QueuesOption = None,
-        state: StatesOption = None,
-        since: SinceOption = None,
-        until: UntilOption = None,
-        key: KeysOption = None,
-        everything: AllOption = False,
-        dry_run: DryRunOption = False,
-        yes: YesOption = False,
-        as_json: JsonOption = False,
-        config: ConfigOption = None,
-        db: DbOption = None,
-    ) -> None:
-        filters = {"jobs": job, "queues": queue, "states": state, "since": since, "until": until, "keys": key}
-        chosen = Selection(run_ids=runs, everything=everything, **filters)  # type: ignore[arg-type]
-        ask(find_place(config, db), wish, chosen, begin, Manner(dry_run=dry_run, yes=yes, as_json=as_json))
+    def decorate(change: Callable[..., Change]) -> Callable[..., None]:
+        own = list(inspect.signature(change, eval_str=True).parameters.values())[1:]
+        choosing = list(inspect.signature(_choose, eval_str=True).parameters.values())[2:]
 
-    command.__doc__ = explanation
-    return command
+        def command(*runs: Any, **options: Any) -> None:
+            given = {option.name: options.pop(option.name) for option in own}
+            _choose(wish, partial(change, **given), *runs, **options)
+
+        command.__signature__ = inspect.Signature([choosing[0], *own, *choosing[1:]])  # type: ignore[attr-defined]
+        command.__annotations__ = {option.name: option.annotation for option in (*own, *choosing)}
+        command.__doc__ = change.__doc__
+        return command
+
+    return decorate
 
 
-def _retrying(_place: Place) -> Change:
-    from orchestrator.store import requests
-
-    return lambda store, run_ids: store.write(requests.retry_many, run_ids, datetime.now(UTC))
-
-
-def _cancelling(place: Place) -> Change:
-    from orchestrator.store import requests
-
-    followers = followers_of(place, RunState.CANCELLED, datetime.now(UTC))
-    return lambda store, run_ids: store.write(requests.cancel_many, run_ids, datetime.now(UTC), followers)
-
-
-def _promoting(_place: Place) -> Change:
-    from orchestrator.store import requests
-
-    return lambda store, run_ids: store.write(requests.promote, run_ids, datetime.now(UTC))
-
-
-def retry(
+def _choose(
+    wish: Wish,
+    begin: Beginning,
     runs: RunsArgument = None,
     *,
-    step: FromOption = None,
     job: JobsOption = None,
     queue: QueuesOption = None,
     state: StatesOption = None,
@@ -138,76 +115,61 @@ def retry(
     config: ConfigOption = None,
     db: DbOption = None,
 ) -> None:
+    filters = {"jobs": job, "queues": queue, "states": state, "since": since, "until": until, "keys": key}
+    chosen = Selection(run_ids=runs, everything=everything, **filters)  # type: ignore[arg-type]
+    ask(find_place(config, db), wish, chosen, begin, Manner(dry_run=dry_run, yes=yes, as_json=as_json))
+
+
+@_asking(_RETRY)
+def retry(_place: Place, *, step: FromOption = None) -> Change:
     """Queue finished runs again.
 
     They have all their attempts ahead of them; the earlier ones stay in their history. A workflow goes on where it
     failed: steps that succeeded are kept, unless they need the step that `--from` names. A filter without --state means
     failed runs.
     """
+    from orchestrator.store import flow_retries, requests
 
-    def from_step(_place: Place) -> Change:
-        from orchestrator.store import flow_retries
-
-        return lambda store, run_ids: store.write(flow_retries.retry_flows, run_ids, datetime.now(UTC), step)
-
-    _command(_RETRY, _retrying if step is None else from_step, "")(
-        runs, job=job, queue=queue, state=state, since=since, until=until, key=key, everything=everything,
-        dry_run=dry_run, yes=yes, as_json=as_json, config=config, db=db,
-    )  # fmt: skip
+    if step is None:
+        return lambda store, run_ids: store.write(requests.retry_many, run_ids, datetime.now(UTC))
+    return lambda store, run_ids: store.write(flow_retries.retry_flows, run_ids, datetime.now(UTC), step)
 
 
-cancel = _command(
-    _CANCEL,
-    _cancelling,
+@_asking(_CANCEL)
+def cancel(place: Place) -> Change:
     """Cancel runs.
 
     Those that wait, at once; those that run are asked to stop, and stopped after their job's grace. Jobs that run
     `after` their end follow. A workflow with all its steps; those under `finally` still run, unless it is cancelled
     once more.
-    """,
-)
-promote = _command(
-    _PROMOTE,
-    _promoting,
+    """
+    from orchestrator.store import requests
+
+    followers = followers_of(place, RunState.CANCELLED, datetime.now(UTC))
+    return lambda store, run_ids: store.write(requests.cancel_many, run_ids, datetime.now(UTC), followers)
+
+
+@_asking(_PROMOTE)
+def promote(_place: Place) -> Change:
     """Make scheduled runs due now.
 
     Delayed ones, and those that wait to be tried again.
-    """,
-)
+    """
+    from orchestrator.store import requests
+
+    return lambda store, run_ids: store.write(requests.promote, run_ids, datetime.now(UTC))
 
 
-def reprioritise(
-    runs: RunsArgument = None,
-    *,
-    priority: PriorityOption,
-    job: JobsOption = None,
-    queue: QueuesOption = None,
-    state: StatesOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    key: KeysOption = None,
-    everything: AllOption = False,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-    db: DbOption = None,
-) -> None:
+@_asking(_REPRIORITISE)
+def reprioritise(place: Place, *, priority: PriorityOption) -> Change:
     """Give runs that wait another priority.
 
     What they have waited so far goes on counting.
     """
+    from orchestrator.store import requests
 
-    def reprioritising(place: Place) -> Change:
-        from orchestrator.store import requests
-
-        agings = _agings(place)
-        return lambda store, run_ids: store.write(requests.reprioritise, run_ids, priority, agings)
-
-    _command(_REPRIORITISE, reprioritising, "")(
-        runs, job=job, queue=queue, state=state, since=since, until=until, key=key, everything=everything,
-        dry_run=dry_run, yes=yes, as_json=as_json, config=config, db=db,
-    )  # fmt: skip
+    agings = _agings(place)
+    return lambda store, run_ids: store.write(requests.reprioritise, run_ids, priority, agings)
 
 
 def _agings(place: Place) -> dict[str, timedelta]:
