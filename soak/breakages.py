@@ -179,7 +179,7 @@ def _outcomes_dropped() -> None:
 
 
 BREAKAGES = {
-    "no fence": Breakage(_no_fence, frozenset({"doubled"}), {"freeze": 1}, faults=3, slow=0.8),
+    "no fence": Breakage(_no_fence, frozenset({"doubled"}), {"freeze": 1}, faults=3, rate=40.0, slow=0.8),
     "no unique fires": Breakage(_no_unique_fires, frozenset({"doubled"}), {"kill_worker": 1}),
     "told before the commit": Breakage(
         _told_before_the_commit, frozenset({"lost"}), {"kill_enqueuer": 1}, faults=6, rate=200.0, of_enqueuer=True

@@ -22,7 +22,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from orchestrator.store.store import Store
 
 T = TypeVar("T")
 DEADLINE = 30.0
@@ -160,6 +163,8 @@ class Project:
         self.folder = folder
         self.environment: dict[str, str] = {}
         """Added to the environment of every command."""
+        self._reader: tuple[int, Store] | None = None
+        """The state that was read last: the number of its file, and the store on it."""
 
     @property
     def database(self) -> Path:
@@ -231,12 +236,11 @@ class Project:
         if not self.database.exists():
             return []
         wanted = queries.RunFilter(jobs=[job] if job else (), states=[RunState(state)] if state else (), limit=count)
-        store = Store(f"sqlite:///{self.database}", create=False)
-        try:
-            found = store.read(queries.list_runs, wanted)
-        finally:
-            store.close()
-        return [msgspec.to_builtins(run, builtin_types=()) for run in found]
+        file = self.database.stat().st_ino
+        if self._reader is None or self._reader[0] != file:
+            # Asked again and again while a test waits, so what SQLAlchemy prepares is kept; no connection stays open.
+            self._reader = file, Store(f"sqlite:///{self.database}", create=False)
+        return [msgspec.to_builtins(run, builtin_types=()) for run in self._reader[1].read(queries.list_runs, wanted)]
 
     def show(self, run_id: int) -> dict[str, Any]:
         """Everything about a run: `run`, `attempts` and `logs`, as `show --json` prints it."""

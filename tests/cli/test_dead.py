@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,15 +25,23 @@ jobs:
 """
 
 
-@pytest.fixture
-def failed(project: Project) -> Project:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs 1 to 3, all of them dead letters: two of `fail`, one of `other`."""
+    project = Project(tmp_path_factory.mktemp("dead"))
     project.write("jobs.yaml", JOBS)
     project.plugin(
         "work", "import pathlib\ndef go():\n    if not pathlib.Path('well').exists(): raise ValueError('bad')"
     )
     for job in ("fail", "fail", "other"):
         assert project.cli("run", "--once", job).code == 1
+    return project.folder
+
+
+@pytest.fixture
+def failed(template: Path, project: Project) -> Project:
+    """A copy of it, to do with as one likes."""
+    shutil.copytree(template, project.folder, dirs_exist_ok=True)
     return project
 
 
