@@ -17,12 +17,14 @@ WAITING, RUNNING, OVER = range(3)
 class SimulatedRun:
     """A run of a simulation."""
 
-    __slots__ = ("new", "number", "state")
+    __slots__ = ("is_aside", "new", "number", "state")
 
     def __init__(self, number: int, new: NewRun) -> None:
         self.number = number
         self.new = new
         self.state = WAITING
+        self.is_aside = False
+        """It runs, but takes no place of a worker or a queue: a workflow, whose steps do."""
 
 
 class Lanes:
@@ -61,13 +63,23 @@ class Lanes:
     def leave(self, run: SimulatedRun) -> None:
         """A running one has ended."""
         run.state = OVER
+        if not run.is_aside:
+            self._leave_place(run)
+        self._in_job[run.new.job] -= 1
+        if waiting := self._at_job.get(run.new.job):
+            self._line_up(waiting.popleft())
+
+    def step_aside(self, run: SimulatedRun) -> None:
+        """One that has started needs no place; it still counts for its job."""
+        run.is_aside = True
+        self._leave_place(run)
+
+    def _leave_place(self, run: SimulatedRun) -> None:
         new = run.new
         self._room[new.isolation] += 1
         self._in_queue[new.queue] -= 1
-        self._in_job[new.job] -= 1
-        for waiting in (self._at_job.get(new.job), self._at_queue.get(new.queue)):
-            if waiting:
-                self._line_up(waiting.popleft())
+        if waiting := self._at_queue.get(new.queue):
+            self._line_up(waiting.popleft())
 
     @property
     def next_start(self) -> datetime | None:

@@ -1,8 +1,9 @@
 """What would a period look like? Every fire, overlap, catch-up and queue depth, in seconds for a year.
 
 The decisions are the engine's own: its beats give the fire times, `new_run`, `why_skipped` and `serve_missed` what
-becomes of each, `Followers` what comes after. Only waiting and execution are modelled (`simulated_lanes`): a run takes
-the time it is said to take, and succeeds. Time jumps from one event to the next.
+becomes of each, `Followers` what comes after. Only waiting and execution are modelled (`simulated_lanes`, and
+`simulated_flows` for jobs made of steps): a run takes the time it is said to take, and succeeds. Time jumps from one
+event to the next.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from itertools import count
 
 import msgspec
 
+from orchestrator.core.flows import Step, StepKind
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Overlap
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.engine.beats import Beat, Member, gather, time_triggers
 from orchestrator.engine.misfires import look_back, serve_missed
 from orchestrator.engine.newruns import Followers, new_run
+from orchestrator.engine.simulated_flows import OpenFlow
 from orchestrator.engine.simulated_lanes import OVER, RUNNING, Lanes, SimulatedRun
 from orchestrator.store.creation import NewRun, why_skipped
 
@@ -72,6 +75,17 @@ class JobFigures(msgspec.Struct, kw_only=True):
     longest_wait: timedelta = timedelta(0)
     """From when a run was due to its start."""
 
+    def saw(self, at: datetime) -> None:
+        """Something of the job was at this time."""
+        self.first = self.first or at
+        self.last = at
+
+    def passed(self, at: datetime) -> None:
+        """A run of the job, for which there was nothing to execute."""
+        self.saw(at)
+        self.runs += 1
+        self.finished += 1
+
 
 class QueueFigures(msgspec.Struct, kw_only=True):
     """A queue's."""
@@ -105,6 +119,8 @@ class Simulation:
         self._beats: list[tuple[datetime, int, Beat]] = []
         self._all_beats: list[Beat] = []
         self._active: dict[str, list[SimulatedRun]] = {}
+        self._flows: dict[SimulatedRun, OpenFlow] = {}
+        self._parts: dict[SimulatedRun, tuple[OpenFlow, Step]] = {}
         self._works = True
         self._jobs = {name: JobFigures() for name in plan.jobs}
         self._queues: dict[str, QueueFigures] = {}
@@ -190,23 +206,17 @@ class Simulation:
     def _create(self, new: NewRun, now: datetime) -> None:
         """What `create_runs` would make of it."""
         figures = self._jobs[new.job]
-        busy = self._active
-        reason = why_skipped(new, busy)
-        at = new.fire_time or now
-        if figures.first is None:
-            figures.first = at
-        figures.last = at
+        reason = why_skipped(new, self._active)
+        figures.saw(new.fire_time or now)
         if reason is not None:
             figures.skipped += 1
             self._report(new, now, "skipped", reason)
             return
-        figures.runs += 1
         figures.caught_up += new.cause is Cause.CATCH_UP
-        replaces = new.overlap is Overlap.REPLACE and new.job in busy
+        replaces = new.overlap is Overlap.REPLACE and new.job in self._active
         if replaces:
             self._replace(new.job, now)
-        run = SimulatedRun(next(self._order), new)
-        busy.setdefault(new.job, []).append(run)
+        run = self._admit(new)
         if new.due_at > now:
             self._at(new.due_at, lambda _: self._lanes.put(run))
             self._report(new, now, "put off", None)
@@ -216,14 +226,51 @@ class Simulation:
         outcome = "replaces" if replaces else "runs" if run.state is RUNNING else "waits"
         self._report(new, now, outcome, None)
 
+    def _admit(self, new: NewRun) -> SimulatedRun:
+        run = SimulatedRun(next(self._order), new)
+        self._jobs[new.job].runs += 1
+        self._active.setdefault(new.job, []).append(run)
+        return run
+
     def _start_waiting(self, now: datetime) -> None:
-        if not self._works:
+        while self._works and (started := self._lanes.start(now)):
+            for run in started:
+                figures = self._jobs[run.new.job]
+                figures.longest_wait = max(figures.longest_wait, now - run.new.due_at)
+                self._begin(run, now)
+
+    def _begin(self, run: SimulatedRun, now: datetime) -> None:
+        name = run.new.job
+        steps = self._plan.jobs[name].steps
+        if steps:
+            self._lanes.step_aside(run)
+        if steps and name not in self._scenario.durations:
+            flow = self._flows[run] = OpenFlow(run, self._plan.jobs[name])
+            self._go_on(flow, now)
             return
-        for run in self._lanes.start(now):
-            figures = self._jobs[run.new.job]
-            figures.longest_wait = max(figures.longest_wait, now - run.new.due_at)
-            lasts = self._scenario.durations.get(run.new.job, self._scenario.otherwise)
-            self._at(now + lasts, lambda at, run=run: self._end(run, at))  # type: ignore[misc]
+        lasts = self._scenario.durations.get(name, self._scenario.otherwise)
+        self._at(now + lasts, lambda at: self._end(run, at))
+
+    def _go_on(self, flow: OpenFlow, now: datetime) -> None:
+        for step in flow.starting():
+            if step.kind in (StepKind.SLEEP, StepKind.APPROVE):
+                # Whoever is asked approves at once; nobody executes either of them.
+                self._jobs[step.job].passed(now)
+                self._at(now + step.pause, lambda at, step=step: self._step_over(flow, step, at))  # type: ignore[misc]
+                continue
+            job = self._plan.jobs[step.sub_job if step.kind is StepKind.JOB else step.job]
+            run = self._admit(new_run(job, Cause.STEP, now))
+            self._jobs[job.name].saw(now)
+            self._parts[run] = flow, step
+            flow.parts.add(run)
+            self._lanes.put(run)
+        if flow.is_over:
+            self._end(flow.run, now)
+
+    def _step_over(self, flow: OpenFlow, step: Step, now: datetime) -> None:
+        if flow.run.state is not OVER:
+            flow.ended(step)
+            self._go_on(flow, now)
 
     def _end(self, run: SimulatedRun, now: datetime) -> None:
         if run.state is OVER:
@@ -231,21 +278,33 @@ class Simulation:
         self._lanes.leave(run)
         self._forget(run)
         self._jobs[run.new.job].finished += 1
+        if part := self._parts.pop(run, None):
+            part[0].parts.discard(run)
+            self._step_over(*part, now)
         for follower in self._followers.of(run.new.job, RunState.SUCCEEDED, now):
             self._create(follower, now)
 
     def _replace(self, job: str, now: datetime) -> None:
         for run in list(self._active[job]):
-            if run.state is RUNNING:
-                self._lanes.leave(run)
-            elif run.new.due_at <= now:
-                self._lanes.withdraw(run)
-            else:
-                run.state = OVER
-            self._forget(run)
+            self._drop(run, now)
             self._jobs[job].replaced += 1
 
+    def _drop(self, run: SimulatedRun, now: datetime) -> None:
+        """End a run early, and the steps it is made of."""
+        parts = self._flows[run].parts if run in self._flows else ()
+        if run.state is RUNNING:
+            self._lanes.leave(run)
+        elif run.new.due_at <= now:
+            self._lanes.withdraw(run)
+        else:
+            run.state = OVER
+        self._forget(run)
+        for part in parts:
+            self._parts.pop(part, None)
+            self._drop(part, now)
+
     def _forget(self, run: SimulatedRun) -> None:
+        self._flows.pop(run, None)
         active = self._active[run.new.job]
         active.remove(run)
         if not active:

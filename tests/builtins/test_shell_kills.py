@@ -21,6 +21,7 @@ jobs:
   family:
     call: shell
     timeout: {timeout}
+    grace: 1s
     retry: {{max_attempts: 2, delay: 0s}}
     params:
       command: |

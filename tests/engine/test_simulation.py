@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchestrator.core.flows import Step, StepKind
 from orchestrator.core.plan import Job, Plan, Queue, Workers
 from orchestrator.core.policies import CatchUp, Isolation, Overlap, PerKey, RateLimit
 from orchestrator.core.runs import Outcome
@@ -143,3 +144,77 @@ def test_rates_and_a_downtime_come_to_an_end_together(make_job: Callable[..., Jo
     plan = plan_of(job, queues=(Queue(name="mail", rate_limit=RateLimit(count=1, period=MINUTE)),))
     figures, _ = simulated(plan, 10 * MINUTE, downtimes=[(NOON + MINUTE, NOON + 5 * MINUTE)])
     assert figures.jobs["tick"].finished == 6
+
+
+def flow_of(make_job: Callable[..., Job], *steps: Step, **policies: object) -> tuple[Job, ...]:
+    """The workflow `flow` that fires each hour, its hidden jobs, and a job that runs after it."""
+    hidden = [make_job(step.job, flow="flow", step=step) for step in steps]
+    flow = make_job("flow", cron="0 * * * *", steps=steps, **policies)
+    return (flow, *hidden, make_job("after-flow", after=(AfterTrigger(job="flow"),)))
+
+
+def step(name: str, **fields: object) -> Step:
+    return Step(name=name, job=f"flow/{name}", **fields)  # type: ignore[arg-type]
+
+
+def followed_at(happenings: list[Happening]) -> list[datetime]:
+    return [one.at for one in happenings if one.job == "after-flow"]
+
+
+def test_a_workflow_lasts_as_long_as_its_steps_and_takes_no_worker_of_its_own(make_job: Callable[..., Job]) -> None:
+    steps = (
+        step("a"),
+        step("many", needs=("a",), foreach=[1, 2, 3], max_parallel=2),
+        step("pause", needs=("a",), kind=StepKind.SLEEP, pause=MINUTE / 2),
+        step("ask", needs=("pause",), kind=StepKind.APPROVE),
+        step("never", when=False),
+        step("nor-this", needs=("never",)),
+        step("last", is_final=True),
+    )
+    durations = {"flow/a": MINUTE, "flow/many": MINUTE, "flow/last": MINUTE}
+    plan = plan_of(*flow_of(make_job, *steps), workers=Workers(processes=2))
+    result, happenings = simulated(plan, timedelta(hours=1, minutes=30), durations=durations)
+    assert followed_at(happenings) == [NOON + timedelta(hours=1) + 4 * MINUTE]
+    runs = {name: figures.runs for name, figures in result.jobs.items()}
+    assert runs == {
+        "flow": 1,
+        "flow/a": 1,
+        "flow/many": 3,
+        "flow/pause": 1,
+        "flow/ask": 1,
+        "flow/never": 0,
+        "flow/nor-this": 0,
+        "flow/last": 1,
+        "after-flow": 1,
+    }
+
+
+def test_steps_share_workers_with_everybody(make_job: Callable[..., Job]) -> None:
+    many = step("many", foreach=list(range(6)))
+    plan = plan_of(*flow_of(make_job, many), workers=Workers(processes=2))
+    _, happenings = simulated(plan, timedelta(hours=1, minutes=30), durations={"flow/many": MINUTE})
+    assert followed_at(happenings) == [NOON + timedelta(hours=1) + 3 * MINUTE]
+
+
+def test_a_fire_during_a_workflow_is_skipped_or_ends_it_with_its_steps(make_job: Callable[..., Job]) -> None:
+    long = step("long")
+    lasts = {"flow/long": timedelta(minutes=90)}
+    day = timedelta(hours=4, minutes=30)
+    plan = plan_of(*flow_of(make_job, long, overlap=Overlap.SKIP))
+    assert simulated(plan, day, durations=lasts)[0].jobs["flow"].skipped == 2
+    plan = plan_of(*flow_of(make_job, long, overlap=Overlap.REPLACE), workers=Workers(processes=1))
+    result, happenings = simulated(plan, day, durations=lasts)
+    assert (result.jobs["flow"].replaced, result.jobs["flow/long"].runs) == (3, 4)
+    assert followed_at(happenings) == []
+
+
+def test_a_step_that_runs_a_job_waits_for_it_and_a_stated_duration_stands_for_the_steps(
+    make_job: Callable[..., Job],
+) -> None:
+    inner = step("inner", kind=StepKind.JOB, sub_job="other")
+    plan = plan_of(*flow_of(make_job, inner, step("then", needs=("inner",))), make_job("other"))
+    _, happenings = simulated(plan, timedelta(hours=1, minutes=30), durations={"other": 5 * MINUTE})
+    assert followed_at(happenings) == [NOON + timedelta(hours=1, seconds=1) + 5 * MINUTE]
+    result, happenings = simulated(plan, timedelta(hours=1, minutes=30), durations={"flow": 9 * MINUTE})
+    assert followed_at(happenings) == [NOON + timedelta(hours=1) + 9 * MINUTE]
+    assert result.jobs["other"].runs == 0
