@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import mailbox
-import os
 import shutil
-import signal
-import sys
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +11,10 @@ from typing import Any
 
 import pytest
 from example_gates import Gates
+from example_kills import kill_engine, kill_worker, killing, mark
 from example_shop import Shop
 
-from tests.faults.processes import MARK, nobody_left
-from tests.project import Project, Running
+from tests.project import Project
 
 ROOT = Path(__file__).parents[2]
 DAYS = ["2025-03-01", "2025-03-02", "2025-03-03"]
@@ -32,7 +28,6 @@ BY_HAND = {
     "at_most: 14": "at_most: 3",  # the orders are of long ago, and the days since then not over
     "{max_attempts: 3, backoff: exponential, delay: 2s": "{max_attempts: 9, backoff: exponential, delay: 0s",
 }
-killing = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 
 @pytest.fixture
@@ -44,7 +39,7 @@ def example(project: Project) -> Project:
         assert old in text
         text = text.replace(old, new)
     project.write("jobs.yaml", text)
-    project.environment[MARK] = uuid.uuid4().hex
+    mark(project)
     return project
 
 
@@ -112,16 +107,6 @@ def check_the_books(shop: Shop, flow: int) -> None:
     assert all(row.closed_at for row in closed)
     assert reports(shop) == ["3 large orders"]
     assert [(row.run_id, row.state, row.days) for row in shop.rows(shop.schema.closings)] == [(flow, "succeeded", 3)]
-
-
-def kill_worker(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-
-
-def kill_engine(example: Project, engine: Running) -> None:
-    """And be sure that its workers have gone with it, so that none passes a gate that is opened later."""
-    engine.kill()
-    assert nobody_left(example.environment[MARK])
 
 
 def begun(gates: Gates) -> dict[str, int]:
