@@ -1,4 +1,4 @@
-"""Which week or month does a report speak of, and when do its days begin in the shop's timezone?"""
+"""Which day, week or month does a report speak of, and when do its days begin in the shop's timezone?"""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ class Period:
     def midnight(self, day: date) -> datetime:
         """When a day begins. Days are 23 or 25 hours long where clocks change, so this is asked for every day."""
         return datetime.combine(day, time(), tzinfo=self.zone).astimezone(UTC)
+
+
+def day_of(day: date, zone: ZoneInfo) -> Period:
+    """One day."""
+    return Period(day.isoformat(), f"{day:%d %B %Y}", day, day + timedelta(days=1), zone)
 
 
 def week_before(moment: datetime, zone: ZoneInfo) -> Period:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, Column, Date, DateTime, Float, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
@@ -113,6 +113,40 @@ order_totals = Table(
     Column("order_id", Integer, primary_key=True),
     Column("total_eur_cents", Integer, nullable=False),
     Column("rate", Float, nullable=False),
+)
+
+closed_days = Table(
+    "closed_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("orders", Integer, nullable=False),
+    Column("total_eur_cents", Integer, nullable=False),
+    Column("large_orders", Integer, nullable=False),
+    Column("closed_at", Instant),  # when all its orders were booked
+)
+
+bookings = Table(
+    "bookings",
+    metadata,
+    Column("order_id", Integer, primary_key=True),  # an order is booked once
+    Column("account", String(50), nullable=False),
+    Column("eur_cents", Integer, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", String(50), primary_key=True),
+    Column("balance_eur_cents", Integer, nullable=False),
+)
+
+closings = Table(
+    "closings",
+    metadata,
+    Column("run_id", Integer, primary_key=True),  # of the workflow
+    Column("state", String(10), nullable=False),
+    Column("days", Integer, nullable=False),
+    Column("ended_at", Instant, nullable=False),
 )
 
 cache = Table(

@@ -31,6 +31,12 @@ class Notes:
     def saved(self, value: Any) -> None:
         self.checkpoints.append(value)
 
+    def beat(self) -> None:
+        """Nobody listens."""
+
+    def wait(self, until: float) -> None:
+        """Nobody asks it to stop, and the example only waits for that."""
+
 
 def context(
     *, fire_time: datetime | None = None, run_id: int = 1, checkpoint: Any = None, notes: Notes | None = None
