@@ -54,7 +54,7 @@ class Drain:
     def _tended(self) -> bool:
         for place in self._places:
             place.thaw()
-            place.tend(time.monotonic(), excused=False)
+            place.tend(time.monotonic())
         return all(place.working for place in self._places)
 
     def _fired_until(self, now: int) -> int:

@@ -35,6 +35,8 @@ class Place:
         self.rest_until = 0.0
         """Until this time (monotonic) the place stays empty."""
         self.frozen_until: float | None = None
+        self._was_misled = False
+        """Whether the jobs file was spoiled at some time since the engine was put here."""
         self.failures: list[str] = []
         """Engines that ended though nobody asked them to."""
         self.events: Counter[str] = Counter()
@@ -62,16 +64,19 @@ class Place:
                 stderr=log,
             )
 
-    def tend(self, now: float, *, excused: bool) -> None:
-        """Thaw what was frozen long enough, note who ended unasked, and fill the place again."""
+    def tend(self, now: float, *, spoiled: bool = False) -> None:
+        """Thaw what was frozen long enough, note who ended unasked, and fill the place again. An engine that finds the
+        jobs file `spoiled` when it starts is right to end; one that has started goes on with what it has."""
+        self._was_misled |= spoiled
         if self.frozen_until is not None and now >= self.frozen_until:
             self.thaw()
         if self.alive:
             return
         if self.process is not None:
-            self._note_end(self.process, excused=excused)
+            self._note_end(self.process)
             self.process, self.frozen_until = None, None
         if now >= self.rest_until and len(self.failures) < HOPELESS:
+            self._was_misled = spoiled
             self.start()
 
     def signal(self, number: signal.Signals) -> bool:
@@ -111,7 +116,7 @@ class Place:
             self.failures.append(f"it did not stop within {STOP_WITHIN:g} s of SIGTERM")
             self.process.kill()
             self.process.wait()
-        self._note_end(self.process, excused=False)
+        self._note_end(self.process)
         self.process = None
 
     def kill(self) -> None:
@@ -120,20 +125,21 @@ class Place:
             self.thaw()
             self.signal(signal.SIGKILL)
             self.process.wait()
-            self._note_end(self.process, excused=True)
+            self._note_end(self.process, killed=True)
             self.process = None
 
     def _next_log(self) -> Path:
         self._starts += 1
         return self._project.folder / f"engine-{self._number}-{self._starts}.log"
 
-    def _note_end(self, process: subprocess.Popen[bytes], *, excused: bool) -> None:
+    def _note_end(self, process: subprocess.Popen[bytes], *, killed: bool = False) -> None:
         text = self._log.read_text("utf-8", "replace")
         self.events.update(re.findall(r'"event":"([\w.]+)"', text))
         # Before it has begun to listen to signals, SIGTERM ends any process so.
-        orderly = (-signal.SIGKILL, 0) if "engine.started" in text else (-signal.SIGKILL, -signal.SIGTERM, 0)
+        started = "engine.started" in text
+        orderly = (-signal.SIGKILL, 0) if started else (-signal.SIGKILL, -signal.SIGTERM, 0)
         asked = process.pid in self._asked
-        if excused or (asked and process.returncode in orderly):
+        if killed or (self._was_misled and not started) or (asked and process.returncode in orderly):
             self._log.unlink()
             return
         why = "after SIGTERM" if asked else "by itself"

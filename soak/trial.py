@@ -123,7 +123,7 @@ class Trial:
         while (now := time.monotonic()) < (until if self._faults.struck >= self._settings.least_faults else most):
             self._tend_enqueuer()
             for place in self._places:
-                place.tend(now, excused=self._faults.spoiled_until is not None)
+                place.tend(now, spoiled=self._faults.spoiled_until is not None)
             self._faults.tend(now)
             self._read_triggers()
             if now - told >= 30:
