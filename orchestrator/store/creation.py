@@ -17,7 +17,7 @@ from orchestrator.store.bulk import MICROSECOND, insert_rows, json_text, micros
 from orchestrator.store.chunks import chunked
 from orchestrator.store.grabs import Grab, Openings
 from orchestrator.store.states import CANCELLED, is_active, is_running
-from orchestrator.store.tables import counters, cursors, flows, runs
+from orchestrator.store.tables import counters, cursors, flows, follows, runs
 from orchestrator.store.uniqueness import Uniqueness, duplicate_reason, replaced_reason
 from orchestrator.store.upserts import insert_into
 
@@ -314,7 +314,7 @@ def _already_created(connection: Connection, new: Iterable[NewRun]) -> set[tuple
 # Built once: an expression is a circle of objects that holds its list of names until the garbage collector comes round.
 _among_jobs = runs.c.job.in_(bindparam("jobs", expanding=True))
 _JOBS_FIRED = select(runs.c.job).where(runs.c.fire_time == bindparam("value"), _among_jobs)
-_JOBS_FOLLOWING = select(runs.c.job).where(runs.c.parent_id == bindparam("value"), _among_jobs)
+_JOBS_FOLLOWING = select(runs.c.job).where(follows, runs.c.parent_id == bindparam("value"), _among_jobs)
 _is_backfill = runs.c.cause == literal_column(f"'{Cause.BACKFILL.value}'", Text)
 _JOBS_BUSY = select(runs.c.job, _is_backfill).where(is_active, _among_jobs).distinct()
 

@@ -20,7 +20,7 @@ from orchestrator.store.flow_halts import Halt
 from orchestrator.store.flow_progress import StepEnd, advance, ends_of
 from orchestrator.store.flow_retries import retry_flow
 from orchestrator.store.following import Followers, follow, nothing_follows
-from orchestrator.store.requeues import anew, rank_due
+from orchestrator.store.requeues import anew, let_follow, rank_due
 from orchestrator.store.states import CANCELLED, QUEUED, is_active, is_running, is_scheduled, is_waiting
 from orchestrator.store.tables import flows, pauses, runs, vigils
 from orchestrator.store.upserts import insert_into
@@ -114,6 +114,8 @@ def retry_many(connection: Connection, run_ids: Sequence[int], now: datetime) ->
     known = {run_id for ids in begun for run_id in ids}
     again = update(runs).where(~is_active, runs.c.flow_id.is_(None)).values(**anew(now))
     queued = _apply(connection, again, [run_id for run_id in run_ids if run_id not in known])
+    for chunk in chunked(list(queued)):
+        let_follow(connection, chunk)
     finished = select(runs.c.id).where(runs.c.id.in_(known), ~is_active, runs.c.flow_id.is_(None))
     for flow_id in list(connection.execute(finished).scalars()) if known else []:
         retry_flow(connection, flow_id, now)

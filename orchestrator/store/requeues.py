@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, case, type_coerce, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, case, select, type_coerce, update
 
 from orchestrator.core.runs import RunState
 from orchestrator.store.bulk import micros
 from orchestrator.store.states import is_active
-from orchestrator.store.tables import runs
+from orchestrator.store.tables import follows, runs
 
 
 def anew(now: datetime, state: RunState = RunState.QUEUED) -> dict[str, Any]:
@@ -33,7 +34,13 @@ def requeue(
     connection: Connection, which: ColumnElement[bool], now: datetime, state: RunState = RunState.QUEUED
 ) -> None:
     """Let finished runs start over."""
+    let_follow(connection, select(runs.c.id).where(which, ~is_active))
     connection.execute(update(runs).where(which, ~is_active).values(anew(now, state)))
+
+
+def let_follow(connection: Connection, starting_over: Select[int] | Sequence[int]) -> None:
+    """What these runs come to next is followed as their first end was."""
+    connection.execute(update(runs).where(follows, runs.c.parent_id.in_(starting_over)).values(is_superseded=True))
 
 
 def rank_due(now: datetime) -> ColumnElement[int]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     and_,
+    false,
     or_,
 )
 
@@ -93,6 +94,8 @@ runs = Table(
     Column("item_index", Integer),
     Column("item", Json),
     Column("batch_id", BigInteger),
+    # What it followed was retried: whatever that comes to then has followers of its own.
+    Column("is_superseded", Boolean, nullable=False, default=False, server_default=false()),
 )
 
 _state = runs.c.state
@@ -130,7 +133,9 @@ _partial("runs_running", runs.c.owner, runs.c.queue, runs.c.job, runs.c.batch_id
 _partial("runs_active", runs.c.job, runs.c.state, runs.c.cause, where=_active)
 _partial("runs_deadline", runs.c.deadline_at, where=and_(runs.c.deadline_at.is_not(None), runs.c.finished_at.is_(None)))
 _partial("runs_fire", runs.c.job, runs.c.fire_time, where=runs.c.fire_time.is_not(None), unique=True)
-_partial("runs_parent", runs.c.job, runs.c.parent_id, where=runs.c.parent_id.is_not(None), unique=True)
+follows = and_(runs.c.parent_id.is_not(None), runs.c.is_superseded.is_(False))
+"""The condition of `runs_parent`."""
+_partial("runs_parent", runs.c.parent_id, runs.c.job, where=follows, unique=True)
 _partial("runs_expiring", runs.c.expires_at, where=and_(runs.c.expires_at.is_not(None), runs.c.finished_at.is_(None)))
 _partial(
     "runs_unique",

@@ -16,6 +16,7 @@ from sqlalchemy import event
 from orchestrator.core.keys import KeyPath
 from orchestrator.core.plan import Queue
 from orchestrator.core.policies import Isolation, OnConflict, Overlap, PerKey, RateLimit
+from orchestrator.core.runs import RunState
 from orchestrator.store import claims, creation, endings, expiry, instances, output, queries, requests
 from orchestrator.store.output import ProgressMark, SavedValue
 
@@ -135,6 +136,13 @@ def test_endings_find_their_runs_by_id_and_followers_by_their_parent(full: Any) 
     assert used == {"INTEGER PRIMARY KEY", "runs_parent"}
 
 
+def test_a_retried_run_finds_what_followed_it_by_itself(full: Any) -> None:
+    run = full.running(full.owner, "job-9")
+    full.end(run, full.owner, RunState.FAILED)
+    used = indexes_of_runs(full, lambda: full.store.write(requests.retry, run.id, full.now))
+    assert used == {"INTEGER PRIMARY KEY", "runs_parent"}
+
+
 def test_output_finds_its_run_by_id(full: Any) -> None:
     run = full.running(full.owner, "job-9")
     saved, mark = SavedValue(run_id=run.id, attempt=1, value=1), ProgressMark(run_id=run.id, attempt=1, done=1, total=2)
@@ -178,7 +186,6 @@ def test_requests_find_their_run_by_id(full: Any) -> None:
 
     def work() -> None:
         full.store.write(requests.cancel, run_id, full.now)
-        full.store.write(requests.retry, run_id, full.now)
         full.store.write(requests.reprioritise, [run_id], 3, {})
         full.store.write(requests.promote, [run_id], full.now)
 
@@ -225,6 +232,6 @@ def test_logs_attempts_and_checkpoints_are_found_by_their_run(full: Any) -> None
 @pytest.mark.parametrize("column", ["fire_time", "parent_id"])
 def test_the_database_itself_refuses_a_second_run_of_a_fire_or_parent(full: Any, column: str) -> None:
     connection = sqlite3.connect(full.store.database.path)
-    with pytest.raises(sqlite3.IntegrityError, match=f"runs.job, runs.{column}"):
+    with pytest.raises(sqlite3.IntegrityError, match=f"UNIQUE constraint failed: .*runs.{column}"):
         connection.execute(f"UPDATE runs SET job = 'same', {column} = 7 WHERE id IN (1, 2)")
     connection.close()

@@ -66,6 +66,8 @@ class Life:
     priority: int = 0
     fire_time: datetime | None = None
     parent_id: int | None = None
+    superseded: bool = False
+    """Its parent has been retried."""
     deadline_at: datetime | None = None
     expires_at: datetime | None = None
     since: datetime = NOON
@@ -236,7 +238,7 @@ class RunsLive(RuleBasedStateMachine):
         same_job = [life for life in self.runs.values() if life.job == new.job]
         twin = any(
             (new.fire_time is not None and life.fire_time == new.fire_time)
-            or (new.parent_id is not None and life.parent_id == new.parent_id)
+            or (new.parent_id is not None and life.parent_id == new.parent_id and not life.superseded)
             for life in same_job
         )
         assert (made.id is None) == twin
@@ -489,6 +491,8 @@ class RunsLive(RuleBasedStateMachine):
         life.deadline_at, life.expires_at, life.charged = None, None, 0
         life.cancel_requested = False
         self.retried = life.id
+        for child in self.runs.values():
+            child.superseded |= child.parent_id == life.id
 
     @rule(job=st.sampled_from(sorted(QUEUE_OF)))
     def somebody_pauses_or_resumes(self, job: str) -> None:
@@ -599,7 +603,8 @@ class RunsLive(RuleBasedStateMachine):
     @invariant()
     def a_fire_and_a_parent_have_one_run_of_a_job(self) -> None:
         for key in ("fire_time", "parent_id"):
-            pairs = [(life.job, getattr(life, key)) for life in self.runs.values() if getattr(life, key) is not None]
+            current = [life for life in self.runs.values() if key == "fire_time" or not life.superseded]
+            pairs = [(life.job, getattr(life, key)) for life in current if getattr(life, key) is not None]
             assert len(pairs) == len(set(pairs))
 
 

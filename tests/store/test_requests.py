@@ -51,6 +51,21 @@ def test_what_follows_a_run_follows_it_when_it_is_cancelled_before_it_started(le
     assert (follower.parent_id, follower.cause, follower.state) == (waiting, Cause.AFTER, RunState.QUEUED)
 
 
+def test_what_a_retried_run_comes_to_is_followed_as_its_first_end_was(ledger: Any) -> None:
+    owner = ledger.engine()
+    first = ledger.running(owner)
+    after = ledger.new("after", cause=Cause.AFTER)
+    ledger.settle(owner, ledger.ending(first, owner, RunState.FAILED, followers=(after,)))
+    ledger.retry(first.id)
+    (again,) = [run for run in ledger.claim(owner).runs if run.id == first.id]
+    settled = ledger.settle(owner, ledger.ending(again, owner, followers=(after,)))
+    assert len(settled.created) == 1
+    followers = ledger.store.read(queries.list_runs, queries.RunFilter(jobs=["after"]))
+    assert [run.parent_id for run in followers] == [first.id] * 2
+    (late,) = ledger.create(ledger.new("after", cause=Cause.AFTER, parent_id=first.id))
+    assert late.id is None
+
+
 @pytest.mark.parametrize("state", FINISHED)
 def test_a_finished_run_can_not_be_cancelled(ledger: Any, state: RunState) -> None:
     run_id = ledger.in_state(state, ledger.engine())

@@ -29,6 +29,13 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("item_index", sa.Integer(), nullable=True))
     op.add_column("runs", sa.Column("item", sa.Text(), nullable=True))
     op.add_column("runs", sa.Column("batch_id", sa.BigInteger(), nullable=True))
+    op.add_column("runs", sa.Column("is_superseded", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.drop_index("runs_parent", "runs")
+    follows: dict[str, Any] = {
+        "sqlite_where": sa.text("parent_id IS NOT NULL AND is_superseded IS 0"),
+        "postgresql_where": sa.text("parent_id IS NOT NULL AND is_superseded IS false"),
+    }
+    op.create_index("runs_parent", "runs", ["parent_id", "job"], unique=True, **follows)
     op.execute(f"UPDATE runs SET rank = due_at - priority * {_AGING}")
     op.drop_index("runs_running", "runs")
     op.create_index("runs_running", "runs", ["owner", "queue", "job", "batch_id"], unique=False, **_where("state = 'running'"))
