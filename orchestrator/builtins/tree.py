@@ -55,15 +55,18 @@ class Tree:
 
 
 def found(root: str, patterns: Sequence[str], *, deep: bool) -> Tree:
-    """The files that fit a pattern, and the folders. Raises `OSError` if the folder can't be opened."""
+    """The files that fit a pattern, and the folders. Unless it is to go `deep`, only patterns with a slash lead into
+    folders. Raises `OSError` if the folder can't be opened."""
     os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
-    tree = Tree(root, deep)
-    for folder, children, names, fd in _visits(root, deep=deep):
-        for name in children:
+    paths = [pattern for pattern in patterns if "/" in pattern]
+    tree = Tree(root, deep or bool(paths))
+    for folder, children, names, fd in _visits(root, deep=tree.deep):
+        meant = patterns if deep or not folder else paths
+        for name in children if meant is patterns else ():
             if (status := _status(name, fd)) is not None and stat.S_ISDIR(status.st_mode):
                 tree.folders[folder + name] = status.st_mtime
         for name in names:
-            if any(fits(folder + name, pattern) for pattern in patterns):
+            if any(fits(folder + name, pattern) for pattern in meant):
                 status = _status(name, fd)
                 if status is not None and stat.S_ISREG(status.st_mode):
                     inode = (status.st_dev, status.st_ino)

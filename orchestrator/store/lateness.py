@@ -15,7 +15,7 @@ from orchestrator.store.chunks import chunked
 from orchestrator.store.creation import create_runs
 from orchestrator.store.reactions import Alert, Response, raise_alerts, respond
 from orchestrator.store.states import is_active
-from orchestrator.store.tables import alerts, attempts, pauses, runs, vigils
+from orchestrator.store.tables import alerts, attempts, pauses, queue_pauses, runs, vigils
 
 SOME = 500
 """Late runs that one look raises at most of each kind: the next one raises the rest."""
@@ -115,12 +115,14 @@ def _not_finished(connection: Connection, jobs: Sequence[str], limit: timedelta,
 def _runs(
     connection: Connection, kind: Lateness, jobs: Sequence[str], limit: timedelta, late: ColumnElement[bool]
 ) -> list[Breach]:
-    """Served by `runs_active`. What waits because a person paused the job, or behind live runs, is not late."""
+    """Served by `runs_active`. What waits because a person paused the job or the queue, or behind live runs, is not
+    late."""
     known = exists().where(alerts.c.job == runs.c.job, alerts.c.kind == kind.value, alerts.c.run_id == runs.c.id)
     statement = (
         select(runs.c.id, runs.c.job, runs.c.fire_time)
         .where(runs.c.job.in_(jobs), is_active, runs.c.cause != Cause.BACKFILL.value, late)
         .where(~known, runs.c.job.not_in(select(pauses.c.job)))
+        .where(or_(runs.c.started_at.is_not(None), runs.c.queue.not_in(select(queue_pauses.c.queue))))
         .limit(SOME)
     )
     return [

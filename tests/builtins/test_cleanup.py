@@ -37,6 +37,12 @@ def test_old_files_that_fit_are_deleted(bed, tmp_path):
     assert left(tmp_path) == {"b.log", "c.txt", "deep", "deep/d.log"}
 
 
+def test_only_a_pattern_with_a_slash_leads_into_folders_by_itself(bed, tmp_path):
+    make(tmp_path, a_log=9, x__a_log=9, x__b_tmp=9, x__y__b_tmp=9)
+    bed.call("file.cleanup", folder=".", pattern=["*.log", "x/*.tmp"], remove_empty_folders=True)
+    assert left(tmp_path) == {"x", "x/a.log", "x/y", "x/y/b.tmp"}
+
+
 def test_the_newest_of_all_that_fit_are_kept_however_old(bed, tmp_path):
     make(tmp_path, a_zip=30, b_zip=20, x__c_zip=10, x__d_zip=1)
     said = bed.call("file.cleanup", folder=".", pattern=["*.zip"], keep=2, older_than="5d", recursive=True)
@@ -201,19 +207,18 @@ def test_it_never_leaves_the_folder_and_deletes_exactly_what_it_says(entries, pa
         assert left(out) == outside
         assert links_of(root) == links
         gone = {path: age for path, age in files.items() if path not in files_of(root)}
-        fitting = sorted(
-            age for path, age in files.items() if fits(path, pattern) and reached(path, recursive=recursive)
-        )
+        deep = recursive or "/" in pattern
+        fitting = sorted(age for path, age in files.items() if fits(path, pattern) and reached(path, deep=deep))
         assert len(gone) == said["deleted"]
-        assert all(fits(path, pattern) and reached(path, recursive=recursive) for path in gone)
+        assert all(fits(path, pattern) and reached(path, deep=deep) for path in gone)
         assert days is None or all(age > days - 0.5 for age in gone.values())
         assert len(fitting) - len(gone) >= min(keep, len(fitting))
         assert not gone or keep == 0 or min(gone.values()) >= fitting[keep - 1] - 0.01
 
 
-def reached(path, *, recursive):
+def reached(path, *, deep):
     folders = path.split("/")[:-1]
-    return not any(name.startswith(".") for name in folders) and (recursive or not folders)
+    return not any(name.startswith(".") for name in folders) and (deep or not folders)
 
 
 def plant(root, out, path, kind, age):

@@ -15,6 +15,7 @@ from orchestrator.engine.newruns import new_run
 from orchestrator.executors.contract import Order
 from orchestrator.store import lateness, requests
 from orchestrator.store.creation import create_runs
+from orchestrator.store.pauses import pause_queue, resume_queue
 
 MakeJob = Callable[..., Job]
 BOOM = ErrorInfo(type="ValueError", message="boom", names=("builtins.ValueError", "builtins.Exception"))
@@ -317,6 +318,25 @@ def test_a_run_that_takes_too_long_is_late_with_all_its_attempts(bench: Any, mak
             await bench.until(lambda: told(bench))
             await bench.pass_time(timedelta(seconds=30), timedelta(seconds=5))
         assert [(event["kind"], event["run_id"]) for event in told(bench)] == [("late", run_id)]
+
+    asyncio.run(body())
+
+
+def test_what_waits_in_a_paused_queue_is_not_late_to_start(bench: Any, make_job: MakeJob) -> None:
+    async def body() -> None:
+        job, hook = make_job(hooks=LATE, queue="mail", sla=Sla(start_within=timedelta(minutes=1))), make_job("hook")
+        bench.view.write(pause_queue, "mail", bench.clock.now())
+        enqueue(bench, job)
+        async with bench.running(job, hook) as engine:
+            bench.clock.advance(timedelta(minutes=20))
+            await engine._watch.look()
+            assert told(bench) == []
+            bench.executor.behave = lambda order: None  # it goes on
+            bench.view.write(resume_queue, "mail")
+            engine._dispatcher.wake()
+            await bench.until(lambda: bench.executor.held)
+            await engine._watch.look()
+            assert kinds(bench) == ["late"]
 
     asyncio.run(body())
 
