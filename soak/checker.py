@@ -97,6 +97,7 @@ def stuck(evidence: Evidence) -> Iterator[str]:
     for run in evidence.runs.values():
         if run.state not in FINAL:
             yield f"run {run.id} of {run.job} is still {run.state} (attempt {run.attempt})"
+    yield from evidence.unfinished
 
 
 def too_many_attempts(evidence: Evidence) -> Iterator[str]:

@@ -18,18 +18,20 @@ _ACTIVE = "state IN ('waiting', 'scheduled', 'queued', 'running')"
 
 
 class Drain:
-    """The end of a soak; `failures` says what did not come true."""
+    """The end of a soak; `failures` says what did not come true, `unfinished` which work did not end in time."""
 
     def __init__(self, project: Project, places: Sequence[Place], within: float = WITHIN) -> None:
         self._project = project
         self._within = within
         self._places = places
         self.failures: list[str] = []
+        self.unfinished: list[str] = []
 
     def run(self, also: Callable[[], bool] = lambda: True) -> int:
         """Finish and stop; `also` must come true, too. Gives up to when every schedule's fires are owed (µs)."""
         newest = _ask(self._project, "SELECT max(id) FROM runs")
-        self.until(lambda: self._tended() and also() and not self._active(newest), "what was asked for did not finish")
+        if not self._comes_true(lambda: self._tended() and also() and not self._active(newest)):
+            self.unfinished.append(f"what was asked for did not finish within {self._within:g} s")
         for place in self._places[1:]:
             place.stop()
         stopped_at = time.time_ns() // 1000 + clock.read(self._project.clock)
@@ -37,19 +39,24 @@ class Drain:
         fired_until = self._fired_until(stopped_at)
         self._project.write_jobs(firing=False)
         self._places[0].start()
-        self.until(lambda: not self._active(None), "what was left at the stop did not finish")
+        if not self._comes_true(lambda: not self._active(None)):
+            self.unfinished.append(f"what was left at the stop did not finish within {self._within:g} s")
         self._places[0].stop()
         return fired_until
 
     def until(self, fact: Callable[[], bool], complaint: str) -> None:
         """Wait for a fact. What doesn't come true is noted; the checker then says what it led to."""
+        if not self._comes_true(fact):
+            self.failures.append(f"{complaint} within {self._within:g} s")
+
+    def _comes_true(self, fact: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + self._within
         while not fact():
             hopeless = any(len(place.failures) >= HOPELESS for place in self._places)
             if hopeless or time.monotonic() > deadline:
-                self.failures.append(f"{complaint} within {self._within:g} s")
-                return
+                return False
             time.sleep(0.05)
+        return True
 
     def _tended(self) -> bool:
         for place in self._places:

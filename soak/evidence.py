@@ -60,6 +60,8 @@ class Evidence:
     integrity: str = "ok"
     failures: list[str] = field(default_factory=list)
     """Processes that did what nobody asked of them."""
+    unfinished: list[str] = field(default_factory=list)
+    """Work that healthy engines did not end in the time they had, whatever became of it later."""
 
 
 def read_policies(project: Project) -> dict[str, Policy]:
@@ -76,7 +78,13 @@ def read_policies(project: Project) -> dict[str, Policy]:
     }
 
 
-def gather(project: Project, policies: dict[str, Policy], fired: tuple[int, int], failures: list[str]) -> Evidence:
+def gather(
+    project: Project,
+    policies: dict[str, Policy],
+    fired: tuple[int, int],
+    failures: list[str],
+    unfinished: list[str],
+) -> Evidence:
     """Read everything. No engine may be running."""
     connection = sqlite3.connect(project.database)
     try:
@@ -93,6 +101,7 @@ def gather(project: Project, policies: dict[str, Policy], fired: tuple[int, int]
             fired_until=fired[1],
             integrity=connection.execute("PRAGMA integrity_check").fetchone()[0],
             failures=failures,
+            unfinished=unfinished,
         )
     finally:
         connection.close()

@@ -80,7 +80,9 @@ def deaths_at(failpoint: str, folder: Path, passings: tuple[int, ...] = PASSINGS
         fired_until = drain.run()
     finally:
         place.kill()
-    evidence = gather(project, policies, (first_fire(project), fired_until), drain.failures + place.failures)
+    evidence = gather(
+        project, policies, (first_fire(project), fired_until), drain.failures + place.failures, drain.unfinished
+    )
     return died, check(evidence)
 
 

@@ -106,7 +106,7 @@ class Trial:
         finally:
             self._end_all()
         failures = self._drain.failures + [failure for place in self._places for failure in place.failures]
-        evidence = gather(self._project, policies, (fired_from, fired_until), failures)
+        evidence = gather(self._project, policies, (fired_from, fired_until), failures, self._drain.unfinished)
         return Report(
             violations=check(evidence),
             evidence=evidence,
