@@ -174,7 +174,7 @@ def test_a_failure_is_told_once_and_a_retry_goes_on_where_it_failed(
     ("step", "first", "second"),
     [
         ("open_days", "read-1", "done"),
-        *((f"sum_up-{day}", "commit-1", "committed-1") for day in DAYS),
+        (f"sum_up-{DAYS[1]}", "commit-1", "committed-1"),  # one of the three
         ("report_large", "commit-1", "committed-1"),
         ("record", "commit-1", "committed-1"),
     ],
