@@ -150,8 +150,9 @@ class _Progress:
         step.state, step.reason, step.finished_at = state, reason, self._now
 
     def _release(self, step: StepRow) -> None:
-        """The next item's turn. Served by `runs_flow`."""
-        ours = (runs.c.flow_id == step.flow_id, runs.c.step == step.name, is_waiting)
+        """The next item's turn: of those that wait, but not as a workflow for its steps. Served by `runs_flow`."""
+        lined_up = is_waiting & ~runs.c.id.in_(select(flows.c.id))
+        ours = (runs.c.flow_id == step.flow_id, runs.c.step == step.name, lined_up)
         following = select(runs.c.id).where(*ours).order_by(runs.c.item_index).limit(1)
         # Its time runs from now, not from when it lined up.
         waited = type_coerce(bindparam("now", self._now, Instant), BigInteger) - type_coerce(runs.c.due_at, BigInteger)

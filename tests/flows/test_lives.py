@@ -180,3 +180,22 @@ async def test_a_second_cancel_ends_the_finally_steps_too(bench: Bench) -> None:
         cancel(bench, flow)
         await bench.until(lambda: bench.states("flow") == ["cancelled"])
     assert bench.states("flow/z") == ["cancelled"]
+
+
+async def test_workflows_as_items_take_their_turns_whichever_ends_first(bench: Bench) -> None:
+    """One under way waits for its own steps, and not for its turn."""
+    inner = flow_of("inner", step("x"))
+    each = step("each", kind=StepKind.JOB, sub_job="inner", foreach=[1, 2, 3, 4, 5], max_parallel=2)
+    outer = flow_of("outer", each)
+    bench.executor.behave = nothing_ends
+    async with bench.running(*inner, *outer):
+        ask(bench, outer[0])
+        for ended in range(4):
+            await bench.until(lambda: len(bench.executor.held) == 2)
+            # The second item is slow to the end: all the others pass it.
+            slow, quick = sorted(bench.executor.held)
+            bench.executor.end(quick, Outcome.SUCCEEDED)
+            await bench.until(lambda count=ended + 1: bench.states("inner").count("succeeded") == count)
+        bench.executor.end(slow, Outcome.SUCCEEDED)
+        await bench.until(lambda: bench.states("outer") == ["succeeded"])
+    assert bench.states("inner") == bench.states("inner/x") == ["succeeded"] * 5
