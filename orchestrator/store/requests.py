@@ -20,9 +20,10 @@ from orchestrator.store.flow_halts import Halt
 from orchestrator.store.flow_progress import StepEnd, advance, ends_of
 from orchestrator.store.flow_retries import retry_flow
 from orchestrator.store.following import Followers, follow, nothing_follows
-from orchestrator.store.requeues import anew, let_follow, rank_due
+from orchestrator.store.requeues import anew, let_follow
 from orchestrator.store.states import CANCELLED, QUEUED, is_active, is_running, is_scheduled, is_waiting
 from orchestrator.store.tables import flows, pauses, runs, vigils
+from orchestrator.store.timing import due_now
 from orchestrator.store.upserts import insert_into
 
 States = dict[int, RunState]
@@ -125,7 +126,7 @@ def retry_many(connection: Connection, run_ids: Sequence[int], now: datetime) ->
 
 def promote(connection: Connection, run_ids: Sequence[int], now: datetime) -> States:
     """Make those of the runs that are scheduled due now: delayed ones, and those that wait to be tried again."""
-    due = update(runs).where(is_scheduled).values(state=QUEUED, rank=rank_due(now), due_at=now)
+    due = update(runs).where(is_scheduled).values(state=QUEUED, **due_now(now))
     return _apply(connection, due, run_ids)
 
 

@@ -79,6 +79,8 @@ runs = Table(
     Column("started_at", Instant),
     Column("finished_at", Instant),
     Column("deadline_at", Instant),
+    # Microseconds from when it was due to its deadline: as long as it has again when it starts over.
+    Column("time_limit", BigInteger),
     Column("cancel_requested", Boolean, nullable=False, default=False),
     Column("reason", Text),
     Column("result", Json),

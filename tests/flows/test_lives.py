@@ -199,3 +199,65 @@ async def test_workflows_as_items_take_their_turns_whichever_ends_first(bench: B
         bench.executor.end(slow, Outcome.SUCCEEDED)
         await bench.until(lambda: bench.states("outer") == ["succeeded"])
     assert bench.states("inner") == bench.states("inner/x") == ["succeeded"] * 5
+
+
+async def test_an_item_has_its_time_from_its_turn_on(bench: Bench, make_job: Any) -> None:
+    """Not from when it lined up behind the others."""
+    limits = {"deadline": timedelta(seconds=20), "expires_in": timedelta(seconds=3)}
+    outer = flow_of("outer", step("each", kind=StepKind.JOB, sub_job="sub", foreach=[1, 2, 3], max_parallel=1))
+    bench.executor.behave = nothing_ends
+    async with bench.running(make_job("sub", **limits), *outer):
+        ask(bench, outer[0])
+        for position in range(3):
+            await bench.until(lambda: bench.executor.held)
+            turn = bench.runs("sub")[position]
+            assert (turn.due_at, turn.deadline_at) == (bench.clock.now(), bench.clock.now() + limits["deadline"])
+            await bench.pass_time(timedelta(seconds=10))
+            bench.executor.end(turn.id, Outcome.SUCCEEDED)
+            await bench.until(lambda ended=position + 1: bench.states("sub").count("succeeded") == ended)
+        await bench.until(lambda: bench.states("outer") == ["succeeded"])
+
+
+async def test_an_item_takes_its_place_in_the_queue_when_its_turn_comes(bench: Bench, make_job: Any) -> None:
+    outer = flow_of("outer", step("each", kind=StepKind.JOB, sub_job="sub", foreach=[1, 2], max_parallel=1))
+    bench.executor.behave = nothing_ends
+    async with bench.running(make_job("sub"), make_job("other"), *outer):
+        ask(bench, outer[0])
+        await bench.until(lambda: bench.executor.held)
+        (first,) = bench.executor.held
+        bench.executor.room = 1
+        bench.clock.advance(timedelta(minutes=1))
+        before = ask(bench, make_job("other"))
+        bench.clock.advance(timedelta(minutes=1))
+        bench.executor.end(first, Outcome.SUCCEEDED)
+        await bench.until(lambda: bench.executor.held)
+        assert list(bench.executor.held) == [before]
+        bench.executor.end(before, Outcome.SUCCEEDED)
+        await bench.until(lambda: bench.executor.held)
+        bench.executor.end(next(iter(bench.executor.held)), Outcome.SUCCEEDED)
+        await bench.until(lambda: bench.states("outer") == ["succeeded"])
+
+
+async def test_a_retried_workflow_has_its_times_again_and_so_has_each_step(bench: Bench, make_job: Any) -> None:
+    waiting = step("wait", kind=StepKind.WAIT_FOR, pause=timedelta(seconds=5), on_failure=OnFailure.SKIP_DEPENDENTS)
+    sub = step("sub", kind=StepKind.JOB, sub_job="other", on_failure=OnFailure.SKIP_DEPENDENTS)
+    flow, *hidden = flow_of("flow", waiting, sub, deadline=timedelta(minutes=9))
+    hidden = [msgspec.structs.replace(job, deadline=timedelta(seconds=30)) for job in hidden]
+    bench.executor.behave = nothing_ends
+    async with bench.running(flow, *hidden, make_job("other", deadline=timedelta(seconds=40))):
+        flow_id = ask(bench, flow)
+        for _ in range(2):
+            await bench.until(lambda: len(bench.executor.held) == 2)
+            for run_id in list(bench.executor.held):
+                bench.executor.end(run_id, Outcome.FAILED, give_up=True)
+            await bench.until(lambda: bench.states("flow") == ["failed"])
+            await bench.pass_time(timedelta(seconds=60))
+            bench.view.write(requests.retry, flow_id, bench.clock.now())
+            assert bench.engine is not None
+            bench.engine._dispatcher.wake()
+            left = {run.job: run.deadline_at - bench.clock.now() for run in bench.runs() if run.deadline_at}
+            assert left == {
+                "flow": timedelta(minutes=9),
+                "flow/wait": timedelta(seconds=30),
+                "other": timedelta(seconds=30),
+            }
