@@ -15,7 +15,7 @@ from orchestrator.core.policies import Overlap, Retry
 from orchestrator.core.runs import Cause, Outcome, RunState
 from orchestrator.engine.newruns import new_run
 from orchestrator.executors.contract import Order
-from orchestrator.store import creation, dead, flow_views, requests
+from orchestrator.store import creation, dead, expiry, flow_views, requests
 from orchestrator.store.flow_answers import answer
 from tests.engine.conftest import Bench, bench, make_job
 
@@ -261,3 +261,23 @@ async def test_a_retried_workflow_has_its_times_again_and_so_has_each_step(bench
                 "flow/wait": timedelta(seconds=30),
                 "other": timedelta(seconds=30),
             }
+
+
+@pytest.mark.parametrize("many", [{}, {"foreach": [1, 2], "max_parallel": 1}], ids=["one", "many"])
+async def test_a_step_whose_job_expires_has_failed(bench: Bench, make_job: Any, many: dict[str, Any]) -> None:
+    sub = step("sub", kind=StepKind.JOB, sub_job="late", **many)
+    flow = flow_of("flow", sub, step("next", "sub"))
+    async with bench.running(*flow, make_job("late", expires_in=timedelta(seconds=3))) as engine:
+        bench.view.write(requests.pause, "late", bench.clock.now())
+        flow_id = ask(bench, flow[0])
+        await bench.until(lambda: "queued" in bench.states("late"))
+        await bench.pass_time(timedelta(seconds=10))
+        await bench.until(lambda: bench.states("flow") == ["failed"])
+        assert set(bench.states("late")) == {"skipped"}
+        assert str(bench.runs("flow")[0].reason).endswith(expiry.EXPIRED_REASON)
+        found = {one.name: one.state.value for one in bench.view.read(flow_views.list_steps, flow_id)}
+        assert found == {"sub": "failed", "next": "skipped"}
+        bench.view.write(requests.resume, "late", bench.clock.now())
+        bench.view.write(requests.retry, flow_id, bench.clock.now())
+        engine._dispatcher.wake(listen=True)
+        await bench.until(lambda: bench.states("flow") == ["succeeded"])
