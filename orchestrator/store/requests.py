@@ -17,6 +17,7 @@ from orchestrator.store.bulk import MICROSECOND
 from orchestrator.store.chunks import chunked
 from orchestrator.store.endings import CANCEL_REASON
 from orchestrator.store.flow_halts import Halt
+from orchestrator.store.flow_places import refuse_retry
 from orchestrator.store.flow_progress import StepEnd, advance, ends_of
 from orchestrator.store.flow_retries import retry_flow
 from orchestrator.store.following import Followers, follow, nothing_follows
@@ -101,8 +102,7 @@ def retry(connection: Connection, run_id: int, now: datetime) -> None:
     """
     place = connection.execute(select(runs.c.flow_id, runs.c.step).where(runs.c.id == run_id)).first()
     if place is not None and place.flow_id is not None:
-        again = f"`orchestrator retry {place.flow_id} --from {place.step}`"
-        raise ConflictError(f"run {run_id} is the step `{place.step}` of run {place.flow_id}: write {again}")
+        raise refuse_retry(run_id, place.flow_id, place.step)
     if not retry_many(connection, [run_id], now):
         raise ConflictError(f"run {run_id} is {state_of(connection, run_id)}: only a finished run can be retried")
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from orchestrator.core.errors import ConflictError
 from orchestrator.core.flows import OnFailure, Step, StepKind
 from orchestrator.core.hooks import Hook, HookKind
 from orchestrator.core.plan import Job, Retention
@@ -160,6 +161,13 @@ async def test_a_failed_step_is_no_dead_letter_of_its_own(bench: Bench) -> None:
         flow = ask(bench, jobs[0])
         await bench.until(lambda: bench.states("flow") == ["failed"])
         assert bench.view.read(dead.find_dead) == [flow]
+        (failed,) = bench.runs("flow/a")
+        its_place = f"no dead letter, but the step `a` of run {flow}"
+        with pytest.raises(ConflictError, match=its_place):
+            bench.view.write(dead.drop_dead, [failed.id])
+        with pytest.raises(ConflictError, match=its_place):
+            bench.view.write(dead.retry_dead, [failed.id], bench.clock.now())
+        assert bench.states("flow/a") == ["failed"]
         bench.executor.behave = lambda _: Outcome.SUCCEEDED
         bench.view.write(dead.retry_dead, [flow], bench.clock.now())
         assert bench.engine is not None
