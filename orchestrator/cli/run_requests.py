@@ -46,8 +46,7 @@ _RETRY = Wish(
     },
     possible=_FINISHED,
     usual=[RunState.FAILED],
-    refusal="only a finished run can be retried",
-    of_workflows=True,
+    retries=True,
     starts=True,
 )
 _CANCEL = Wish(

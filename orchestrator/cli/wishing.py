@@ -42,9 +42,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     possible: Sequence[RunState]
     usual: Sequence[RunState]
     """What a filter means that names no state."""
-    refusal: str
-    of_workflows: bool = False
-    """It is asked of a workflow, and not of its steps by themselves."""
+    refusal: str = ""
+    retries: bool = False
+    """There is more to a refusal than the state that a run is in."""
     starts: bool = False
     """It is done so that they start, for which an engine is needed."""
 
@@ -100,8 +100,8 @@ def _refusal(wish: Wish, run_id: int, run: Run | None) -> OrchestratorError:
 
     if run is None:
         return NotFoundError(f"there is no run {run_id}; `orchestrator runs` lists them")
-    if wish.of_workflows and run.flow_id is not None:
-        return refuse_retry(run_id, run.flow_id, run.step)
+    if wish.retries:
+        return refuse_retry(run_id, run.state, run.flow_id, run.step)
     return ConflictError(f"run {run_id} is {run.state.value}: {wish.refusal}")
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, func, select
 from orchestrator.core.errors import ConflictError
 from orchestrator.core.runs import RunState
 from orchestrator.store.flow_places import place_of
-from orchestrator.store.pruning import delete_runs
+from orchestrator.store.forgetting import delete_runs
 from orchestrator.store.requests import retry
 from orchestrator.store.states import FAILED
 from orchestrator.store.tables import runs

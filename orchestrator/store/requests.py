@@ -100,11 +100,10 @@ def retry(connection: Connection, run_id: int, now: datetime) -> None:
 
     Raises `NotFoundError`, or `ConflictError` for a run that isn't finished, or that is a step of a workflow.
     """
-    place = connection.execute(select(runs.c.flow_id, runs.c.step).where(runs.c.id == run_id)).first()
-    if place is not None and place.flow_id is not None:
-        raise refuse_retry(run_id, place.flow_id, place.step)
     if not retry_many(connection, [run_id], now):
-        raise ConflictError(f"run {run_id} is {state_of(connection, run_id)}: only a finished run can be retried")
+        state = RunState(state_of(connection, run_id))
+        place = connection.execute(select(runs.c.flow_id, runs.c.step).where(runs.c.id == run_id)).one()
+        raise refuse_retry(run_id, state, place.flow_id, place.step)
 
 
 def retry_many(connection: Connection, run_ids: Sequence[int], now: datetime) -> States:
@@ -117,7 +116,8 @@ def retry_many(connection: Connection, run_ids: Sequence[int], now: datetime) ->
     queued = _apply(connection, again, [run_id for run_id in run_ids if run_id not in known])
     for chunk in chunked(list(queued)):
         let_follow(connection, chunk)
-    finished = select(runs.c.id).where(runs.c.id.in_(known), ~is_active, runs.c.flow_id.is_(None))
+    whole = select(runs.c.id).join(flows, flows.c.id == runs.c.id).where(flows.c.is_doomed.is_(False))
+    finished = whole.where(runs.c.id.in_(known), ~is_active, runs.c.flow_id.is_(None))
     for flow_id in list(connection.execute(finished).scalars()) if known else []:
         retry_flow(connection, flow_id, now)
         queued[flow_id] = RunState(state_of(connection, flow_id))

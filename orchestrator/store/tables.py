@@ -156,6 +156,8 @@ flows = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("stopped", Text),
     Column("reason", Text),
+    # A part of it is deleted already: it can't go on any more.
+    Column("is_doomed", Boolean, nullable=False, default=False),
     Column("followers", Json),
     Column("reactions", Json),
     sqlite_with_rowid=False,

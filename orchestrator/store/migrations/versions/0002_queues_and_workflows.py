@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("stopped", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("is_doomed", sa.Boolean(), nullable=False),
         sa.Column("followers", sa.Text(), nullable=True),
         sa.Column("reactions", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
