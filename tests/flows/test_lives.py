@@ -14,6 +14,7 @@ from orchestrator.core.hooks import Hook, HookKind
 from orchestrator.core.plan import Job, Retention
 from orchestrator.core.policies import Overlap, Retry
 from orchestrator.core.runs import Cause, Outcome, RunState
+from orchestrator.engine import verdict
 from orchestrator.engine.newruns import new_run
 from orchestrator.executors.contract import Order
 from orchestrator.store import creation, dead, expiry, flow_views, requests
@@ -289,3 +290,43 @@ async def test_a_step_whose_job_expires_has_failed(bench: Bench, make_job: Any, 
         bench.view.write(requests.retry, flow_id, bench.clock.now())
         engine._dispatcher.wake(listen=True)
         await bench.until(lambda: bench.states("flow") == ["succeeded"])
+
+
+def waits_for(timeout: timedelta) -> list[Job]:
+    flow, *hidden = flow_of("flow", step("wait", kind=StepKind.WAIT_FOR, pause=timedelta(seconds=5)))
+    return [flow, *(msgspec.structs.replace(job, deadline=timeout) for job in hidden)]
+
+
+@pytest.mark.parametrize("comes_true", [True, False])
+async def test_what_waits_looks_once_more_before_its_time_is_over(bench: Bench, comes_true: bool) -> None:
+    jobs = waits_for(timedelta(seconds=12))
+    bench.executor.behave = nothing_ends
+    async with bench.running(*jobs):
+        ask(bench, jobs[0])
+        begin = bench.clock.now()
+        looks = []
+        while len(looks) < 4:
+            await bench.until(lambda: bench.executor.held)
+            looks.append((bench.clock.now() - begin).total_seconds())
+            (run_id,) = bench.executor.held
+            bench.executor.end(run_id, Outcome.SUCCEEDED, result=comes_true and len(looks) == 4)
+            if len(looks) < 4:
+                await bench.until(lambda: bench.states("flow/wait") == ["scheduled"])
+                await bench.at_rest()
+                while not bench.executor.held:
+                    await bench.pass_time(timedelta(milliseconds=500), timedelta(milliseconds=500))
+        await bench.until(lambda: bench.states("flow") == ["succeeded" if comes_true else "failed"])
+    assert looks == [0, 5, 10, 11]
+    assert bench.runs("flow/wait")[0].reason == (None if comes_true else verdict.LOOKED_REASON)
+
+
+async def test_a_last_look_that_takes_too_long_fails_as_one_in_vain(bench: Bench) -> None:
+    jobs = waits_for(timedelta(seconds=2))
+    bench.executor.behave = nothing_ends
+    async with bench.running(*jobs):
+        ask(bench, jobs[0])
+        await bench.until(lambda: bench.executor.held)
+        bench.clock.advance(timedelta(seconds=2))
+        bench.executor.cancel(next(iter(bench.executor.held)), 1, "its deadline passed")
+        await bench.until(lambda: bench.states("flow") == ["failed"])
+    assert bench.runs("flow/wait")[0].reason == verdict.LOOKED_REASON
