@@ -46,7 +46,7 @@ _RETRY = Wish(
     },
     possible=_FINISHED,
     usual=[RunState.FAILED],
-    refusal="only a finished run can be retried",
+    retries=True,
     starts=True,
 )
 _CANCEL = Wish(

@@ -16,7 +16,7 @@ from orchestrator.cli.run_selection import Selection, confirm, counted
 from orchestrator.cli.tables import print_json
 from orchestrator.client.place import Place
 from orchestrator.core.errors import ConflictError, NotFoundError, OrchestratorError
-from orchestrator.core.runs import RunState
+from orchestrator.core.runs import Run, RunState
 
 if TYPE_CHECKING:
     from orchestrator.store.store import Store
@@ -42,7 +42,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     possible: Sequence[RunState]
     usual: Sequence[RunState]
     """What a filter means that names no state."""
-    refusal: str
+    refusal: str = ""
+    retries: bool = False
+    """There is more to a refusal than the state that a run is in."""
     starts: bool = False
     """It is done so that they start, for which an engine is needed."""
 
@@ -90,12 +92,17 @@ def _refusals(store: Store, wish: Wish, run_ids: Sequence[int], chosen: Selectio
     if not (run_ids and chosen.by_number):
         return {}
     found = store.read(queries.get_runs, run_ids)
-    return {
-        run_id: ConflictError(f"run {run_id} is {found[run_id].state.value}: {wish.refusal}")
-        if run_id in found
-        else NotFoundError(f"there is no run {run_id}; `orchestrator runs` lists them")
-        for run_id in run_ids
-    }
+    return {run_id: _refusal(wish, run_id, found.get(run_id)) for run_id in run_ids}
+
+
+def _refusal(wish: Wish, run_id: int, run: Run | None) -> OrchestratorError:
+    from orchestrator.store.flow_places import refuse_retry
+
+    if run is None:
+        return NotFoundError(f"there is no run {run_id}; `orchestrator runs` lists them")
+    if wish.retries:
+        return refuse_retry(run_id, run.state, run.flow_id, run.step)
+    return ConflictError(f"run {run_id} is {run.state.value}: {wish.refusal}")
 
 
 def _show(store: Store, run_ids: Sequence[int], *, as_json: bool) -> None:

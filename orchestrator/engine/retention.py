@@ -11,7 +11,7 @@ from orchestrator.store.pruning import Rule
 from orchestrator.store.store import Store
 
 LOOK_AT = 200
-"""Runs looked at in one transaction: some milliseconds."""
+"""Runs looked at in one transaction; how many of them are deleted in it depends on what they consist of."""
 STEPS = 40
 """Transactions in one sweep, each of which lets others go first."""
 KEEP_INSTANCES = timedelta(days=7)

@@ -19,6 +19,8 @@ from orchestrator.store.flow_rules import CONDITION_REASON
 
 LONGEST_PAUSE = timedelta(days=3650)
 """However long a callable asks to wait, the instant of the next attempt must be one that a calendar has."""
+LAST_LOOK = timedelta(seconds=1)
+"""A `wait_for` step looks for the last time so long before the end of its timeout, or a tenth of that if it is less."""
 LOOKED_REASON = "what it waited for did not come true in time"
 _NAMES = {
     Outcome.TIMED_OUT: ("TimeoutError",),
@@ -50,8 +52,10 @@ def judge(held: Held, ended: Ended, rng: random.Random | None = None) -> Ending:
     """
     if held.flow is not None and ended.outcome is Outcome.SUCCEEDED:
         return _unrecorded(held, RunState.WAITING, flow=held.flow)
-    if _looks_again(held, ended):
+    if _is_look(held) and ended.outcome is Outcome.SUCCEEDED and not ended.result:
         return _next_look(held, ended)
+    if _is_look(held) and _is_late(held, ended):
+        return _unrecorded(held, RunState.FAILED, reason=LOOKED_REASON)
     state, due_at, reason = _next_state(held, ended, rng)
     return Ending(
         run_id=held.run.id,
@@ -86,22 +90,38 @@ def _next_state(held: Held, ended: Ended, rng: random.Random | None) -> tuple[Ru
     return RunState.SCHEDULED, due_at, failure
 
 
-def _looks_again(held: Held, ended: Ended) -> bool:
-    """Whether this was a look of a `wait_for` step, and what it waits for isn't so yet."""
+def _is_look(held: Held) -> bool:
+    """Whether this was a look of a `wait_for` step."""
     step, sight = held.job.step, held.run.sight
-    if step is None or step.kind is not StepKind.WAIT_FOR or ended.outcome is not Outcome.SUCCEEDED:
+    if step is None or step.kind is not StepKind.WAIT_FOR:
         return False
     preparing = step.prepares and (sight is None or sight.index is None)
-    return not preparing and not ended.result
+    return not preparing
+
+
+def _is_late(held: Held, ended: Ended) -> bool:
+    """Whether an attempt was stopped by the deadline."""
+    deadline_at = held.run.deadline_at
+    return ended.outcome is Outcome.CANCELLED and deadline_at is not None and ended.finished_at >= deadline_at
 
 
 def _next_look(held: Held, ended: Ended) -> Ending:
     """A look costs no attempt and leaves no record; there may be thousands."""
     assert held.job.step is not None  # noqa: S101 - it is a step's
     due_at = ended.finished_at + held.job.step.pause
-    if held.run.deadline_at is not None and due_at >= held.run.deadline_at:
-        return _unrecorded(held, RunState.FAILED, reason=LOOKED_REASON)
+    if (last := _last_look(held)) is not None:
+        if ended.finished_at >= last:
+            return _unrecorded(held, RunState.FAILED, reason=LOOKED_REASON)
+        due_at = min(due_at, last)
     return _unrecorded(held, RunState.SCHEDULED, due_at=due_at, charged=False)
+
+
+def _last_look(held: Held) -> datetime | None:
+    """When it looks once more, however long its pauses are; it has to start, and to end, within its time."""
+    if held.run.deadline_at is None:
+        return None
+    limit = held.job.deadline
+    return held.run.deadline_at - (LAST_LOOK if limit is None else min(LAST_LOOK, limit / 10))
 
 
 def _unrecorded(held: Held, state: RunState, **fields: Any) -> Ending:

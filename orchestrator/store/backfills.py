@@ -82,7 +82,8 @@ def _run_after_all(connection: Connection, run_id: int, run: NewRun) -> None:
     values = {
         "state": QUEUED, "cause": run.cause.value, "queue": run.queue, "isolation": run.isolation.value,
         "priority": run.priority, "rank": run.rank, "due_at": run.due_at, "params": run.params,
-        "group_key": run.group_key, "deadline_at": None, "expires_at": None, "finished_at": None, "reason": None,
+        "group_key": run.group_key, "deadline_at": None, "time_limit": None, "expires_at": None,
+        "finished_at": None, "reason": None,
     }  # fmt: skip
     connection.execute(update(runs).where(runs.c.id == run_id, runs.c.state == _SKIPPED).values(values))
 

@@ -67,6 +67,13 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
         sign = -1 if self.order is Order.LIFO else 1
         return sign * due_at - self.priority * (self.aging // MICROSECOND)
 
+    @property
+    def time_limit(self) -> int | None:
+        """Microseconds from when it is due to its deadline."""
+        if self.deadline_at is None:
+            return None
+        return (self.deadline_at - max(self.due_at, self.created_at)) // MICROSECOND
+
 
 class CursorMove(msgspec.Struct, frozen=True, kw_only=True):
     """Every fire time of a trigger up to `fire_time` is dealt with."""
@@ -239,8 +246,8 @@ def why_skipped(run: NewRun, busy: Container[str]) -> str | None:
 
 _COLUMNS = (
     *("id", "job", "state", "cause", "queue", "isolation", "priority", "created_at", "due_at", "fire_time"),
-    *("parent_id", "params", "attempt", "uncharged", "cancel_requested", "deadline_at", "reason", "finished_at"),
-    *("owner", "started_at", "rank", "group_key", "unique_key", "unique_until", "expires_at"),
+    *("parent_id", "params", "attempt", "uncharged", "cancel_requested", "deadline_at", "time_limit", "reason"),
+    *("finished_at", "owner", "started_at", "rank", "group_key", "unique_key", "unique_until", "expires_at"),
     *("flow_id", "step", "item_index", "item"),
 )
 
@@ -267,6 +274,7 @@ def _row(draft: _Draft) -> tuple[Any, ...]:
         0,
         False,
         micros(run.deadline_at),
+        run.time_limit,
         draft.reason,
         created_at if draft.state.finished else None,
         draft.owner,

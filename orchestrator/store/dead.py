@@ -9,7 +9,8 @@ from sqlalchemy import Connection, and_, func, select
 
 from orchestrator.core.errors import ConflictError
 from orchestrator.core.runs import RunState
-from orchestrator.store.pruning import delete_runs
+from orchestrator.store.flow_places import place_of
+from orchestrator.store.forgetting import delete_runs
 from orchestrator.store.requests import retry
 from orchestrator.store.states import FAILED
 from orchestrator.store.tables import runs
@@ -45,7 +46,11 @@ def drop_dead(connection: Connection, run_ids: Sequence[int]) -> None:
 
 def _all_dead(connection: Connection, run_ids: Sequence[int]) -> Sequence[int]:
     for run_id in run_ids:
-        state = connection.execute(select(runs.c.state).where(runs.c.id == run_id)).scalar()
-        if state != RunState.FAILED.value:
-            raise ConflictError(f"run {run_id} is no dead letter: {state or 'there is no such run'}")
+        row = connection.execute(select(runs.c.state, runs.c.flow_id, runs.c.step).where(runs.c.id == run_id)).first()
+        if row is None:
+            raise ConflictError(f"run {run_id} is no dead letter: there is no such run")
+        if row.flow_id is not None:
+            raise ConflictError(f"run {run_id} is no dead letter, but {place_of(row.flow_id, row.step)}")
+        if row.state != RunState.FAILED.value:
+            raise ConflictError(f"run {run_id} is no dead letter: {row.state}")
     return run_ids

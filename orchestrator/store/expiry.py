@@ -35,6 +35,7 @@ def skip_expired(
     rows = connection.execute(statement).all()
     skipped = [(row.id, row.job) for row in rows]
     follow(connection, skipped, followers)
-    if steps := ends_of(rows, RunState.SKIPPED, EXPIRED_REASON):
+    # What a workflow waits for, and will never get, has failed; a skipped step would be one that nobody wanted.
+    if steps := ends_of(rows, RunState.FAILED, EXPIRED_REASON):
         advance(connection, now, ends=steps)
     return skipped

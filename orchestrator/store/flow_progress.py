@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, bindparam, select, type_coerce, update
+from sqlalchemy import Connection, select, update
 
 from orchestrator.core.runs import RunState
 from orchestrator.store import flow_rows
@@ -23,7 +23,8 @@ from orchestrator.store.flow_rows import FlowRow, StepRow, Templates
 from orchestrator.store.flow_rules import failure_of, outcome, readiness, settled_state, stops_flow
 from orchestrator.store.flow_starts import Expansion, runs_of
 from orchestrator.store.states import QUEUED, is_waiting
-from orchestrator.store.tables import Instant, flows, runs
+from orchestrator.store.tables import flows, runs
+from orchestrator.store.timing import counted_from
 
 _FAILURES = (RunState.FAILED, RunState.CANCELLED)
 
@@ -150,12 +151,12 @@ class _Progress:
         step.state, step.reason, step.finished_at = state, reason, self._now
 
     def _release(self, step: StepRow) -> None:
-        """The next item's turn. Served by `runs_flow`."""
-        ours = (runs.c.flow_id == step.flow_id, runs.c.step == step.name, is_waiting)
+        """The next item's turn: of those that wait, but not as a workflow for its steps. Served by `runs_flow`."""
+        lined_up = is_waiting & ~runs.c.id.in_(select(flows.c.id))
+        ours = (runs.c.flow_id == step.flow_id, runs.c.step == step.name, lined_up)
         following = select(runs.c.id).where(*ours).order_by(runs.c.item_index).limit(1)
         # Its time runs from now, not from when it lined up.
-        waited = type_coerce(bindparam("now", self._now, Instant), BigInteger) - type_coerce(runs.c.due_at, BigInteger)
-        values = {"state": QUEUED, "due_at": self._now, "deadline_at": runs.c.deadline_at + waited}
+        values = {"state": QUEUED, **counted_from(self._now)}
         released = update(runs).where(runs.c.id.in_(following)).values(values).returning(runs.c.id, runs.c.job)
         for run_id, job in self._connection.execute(released):
             self.created.append(Created(id=run_id, job=job, state=RunState.QUEUED))

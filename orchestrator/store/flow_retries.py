@@ -7,9 +7,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, and_, or_, select, update
 
-from orchestrator.core.errors import ConflictError, NotFoundError
+from orchestrator.core.errors import NotFoundError
 from orchestrator.core.flows import OnFailure, StepKind
 from orchestrator.core.runs import RunState
+from orchestrator.store.flow_places import refuse_retry
 from orchestrator.store.flow_progress import Advanced, advance
 from orchestrator.store.flow_rows import FlowRow, StepRow, load_flows, save_steps
 from orchestrator.store.flow_rules import CONDITION_REASON
@@ -29,11 +30,8 @@ def retry_flow(connection: Connection, flow_id: int, now: datetime, from_step: s
     flow = load_flows(connection, [flow_id]).get(flow_id)
     if flow is None:
         raise NotFoundError(f"run {flow_id} is no workflow that has begun; `orchestrator runs` lists the runs")
-    if not flow.state.finished:
-        raise ConflictError(f"run {flow_id} is {flow.state.value}: only a finished run can be retried")
-    if flow.flow_id is not None:
-        again = f"`orchestrator retry {flow.flow_id} --from {flow.step}`"
-        raise ConflictError(f"run {flow_id} is the step `{flow.step}` of run {flow.flow_id}: write {again}")
+    if flow.flow_id is not None or not flow.state.finished or flow.is_doomed:
+        raise refuse_retry(flow_id, flow.state, flow.flow_id, flow.step)
     if from_step is not None and from_step not in flow.steps:
         raise NotFoundError(f"there is no step `{from_step}` in run {flow_id}; its steps: {', '.join(flow.steps)}")
     begun = _reset(connection, flow, now, from_step)

@@ -90,6 +90,8 @@ class FlowRow(msgspec.Struct, kw_only=True):
     stopped: RunState | None
     """As what it will end, whatever its steps do from now on."""
     reason: str | None
+    is_doomed: bool
+    """A part of it is deleted already, as all of it will be."""
     steps: dict[str, StepRow] = {}
     before: dict[str, StepRow] = {}
     """The steps as they were read."""
@@ -159,9 +161,9 @@ def is_flow(connection: Connection, run_id: int) -> bool:
 
 _TEMPLATES = select(flow_steps.c.flow_id, flow_steps.c.name, flow_steps.c.templates, flow_steps.c["items"])
 _CHANGING = ("state", "reason", "total", "ended", "succeeded", "failed", "started_at", "finished_at")
-_HEAD = ("id", "job", "state", "flow_id", "step", "item_index", "stopped", "reason")
+_HEAD = ("id", "job", "state", "flow_id", "step", "item_index", "stopped", "reason", "is_doomed")
 _FLOWS = (
-    select(*(runs.c[name] for name in _HEAD[:6]), flows.c.stopped, flows.c.reason)
+    select(*(runs.c[name] for name in _HEAD[:6]), flows.c.stopped, flows.c.reason, flows.c.is_doomed)
     .join(flows, flows.c.id == runs.c.id)
     .where(flows.c.id.in_(bindparam("ids", expanding=True)))
     .with_for_update()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, delete, select
 
 from orchestrator.core.runs import ACTIVE, RunState
-from orchestrator.store.chunks import chunked
+from orchestrator.store.forgetting import forget_some
 from orchestrator.store.states import is_running
-from orchestrator.store.tables import attempts, checkpoints, flow_steps, flows, instances, logs, notices, runs
+from orchestrator.store.tables import instances, runs
 
 _ACTIVE = frozenset(state.value for state in ACTIVE)
 
@@ -30,14 +29,15 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
-    """How many runs were deleted, and after which id to go on; None when the rest is to be kept."""
+    """How many runs were deleted, those of steps too, and after which id to go on; None when the rest is to be kept."""
 
     deleted: int
     position: int | None
 
 
 def prune(connection: Connection, job: str, rule: Rule, after_id: int, limit: int) -> Pruned:
-    """Look at the oldest `limit` runs of a job after `after_id` and delete those that the rule doesn't keep.
+    """Look at the oldest `limit` runs of a job after `after_id` and delete those that the rule doesn't keep, as many as
+    may go at once; of a large workflow, a part.
 
     Served by `runs_history`. Unfinished runs are always kept.
     """
@@ -50,31 +50,12 @@ def prune(connection: Connection, job: str, rule: Rule, after_id: int, limit: in
     )
     rows = [_Seen(*row) for row in connection.execute(statement)]
     gone = [row.id for row in rows if _is_forgotten(row, rule, boundary)]
-    delete_runs(connection, gone)
+    forgotten = forget_some(connection, gone)
+    if forgotten.whole < len(gone):
+        return Pruned(deleted=forgotten.deleted, position=after_id)
     # Runs end about in the order of their ids: where the newest looked at is young, so is what follows.
     done = len(rows) < limit or (bool(rows) and not _may_be_old(rows[-1], rule, boundary))
-    return Pruned(deleted=len(gone), position=None if done else rows[-1].id)
-
-
-def delete_runs(connection: Connection, run_ids: Sequence[int]) -> None:
-    """Delete runs and everything that belongs to them; of workflows, the runs of their steps. Served by `runs_flow`."""
-    doomed = list(run_ids)
-    while doomed:
-        for chunk in chunked(doomed):
-            for statement in _FORGET:
-                connection.execute(statement, {"ids": chunk})
-        inner = [connection.execute(_STEPS_OF, {"ids": chunk}).scalars() for chunk in chunked(doomed)]
-        doomed = [run_id for found in inner for run_id in found]
-
-
-_FORGET = [
-    delete(column.table).where(column.in_(bindparam("ids", expanding=True)))
-    for column in (
-        *(logs.c.run_id, attempts.c.run_id, checkpoints.c.run_id, notices.c.delivery_id),
-        *(flows.c.id, flow_steps.c.flow_id, runs.c.id),
-    )
-]
-_STEPS_OF = select(runs.c.id).where(runs.c.flow_id.in_(bindparam("ids", expanding=True)))
+    return Pruned(deleted=forgotten.deleted, position=None if done else rows[-1].id)
 
 
 def prune_instances(connection: Connection, before: datetime) -> int:

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, case, func, select, update
 
 from orchestrator.store.following import Followers, nothing_follows
-from orchestrator.store.pruning import delete_runs
+from orchestrator.store.forgetting import forget_some
 from orchestrator.store.requests import cancel_many
 from orchestrator.store.states import WAITING, is_active, is_queued, is_running, is_scheduled
 from orchestrator.store.tables import flows, runs
@@ -109,7 +109,9 @@ def forget(connection: Connection, queue: str, after_id: int, up_to: int, served
     seen = [(run_id, of == queue and ended is not None, fire) for run_id, of, ended, fire in rows]
     finished = [(run_id, fire) for run_id, is_ours, fire in seen if is_ours]
     gone = [run_id for run_id, fire in finished if fire is None or fire <= served_after][:SOME]
-    delete_runs(connection, gone)
+    forgotten = forget_some(connection, gone)
+    if forgotten.whole < len(gone):
+        return Forgotten(deleted=forgotten.whole, kept=0, position=after_id)
     last = gone[-1] if len(gone) == SOME else (seen[-1][0] if seen else None)
     more = last is not None and (len(gone) == SOME or len(seen) == LOOK_AT)
     kept = sum(run_id <= (last or 0) for run_id, _ in finished) - len(gone)

@@ -17,12 +17,14 @@ from orchestrator.store.bulk import MICROSECOND
 from orchestrator.store.chunks import chunked
 from orchestrator.store.endings import CANCEL_REASON
 from orchestrator.store.flow_halts import Halt
+from orchestrator.store.flow_places import refuse_retry
 from orchestrator.store.flow_progress import StepEnd, advance, ends_of
 from orchestrator.store.flow_retries import retry_flow
 from orchestrator.store.following import Followers, follow, nothing_follows
-from orchestrator.store.requeues import anew, let_follow, rank_due
+from orchestrator.store.requeues import anew, let_follow
 from orchestrator.store.states import CANCELLED, QUEUED, is_active, is_running, is_scheduled, is_waiting
 from orchestrator.store.tables import flows, pauses, runs, vigils
+from orchestrator.store.timing import due_now
 from orchestrator.store.upserts import insert_into
 
 States = dict[int, RunState]
@@ -98,12 +100,10 @@ def retry(connection: Connection, run_id: int, now: datetime) -> None:
 
     Raises `NotFoundError`, or `ConflictError` for a run that isn't finished, or that is a step of a workflow.
     """
-    place = connection.execute(select(runs.c.flow_id, runs.c.step).where(runs.c.id == run_id)).first()
-    if place is not None and place.flow_id is not None:
-        again = f"`orchestrator retry {place.flow_id} --from {place.step}`"
-        raise ConflictError(f"run {run_id} is the step `{place.step}` of run {place.flow_id}: write {again}")
     if not retry_many(connection, [run_id], now):
-        raise ConflictError(f"run {run_id} is {state_of(connection, run_id)}: only a finished run can be retried")
+        state = RunState(state_of(connection, run_id))
+        place = connection.execute(select(runs.c.flow_id, runs.c.step).where(runs.c.id == run_id)).one()
+        raise refuse_retry(run_id, state, place.flow_id, place.step)
 
 
 def retry_many(connection: Connection, run_ids: Sequence[int], now: datetime) -> States:
@@ -116,7 +116,8 @@ def retry_many(connection: Connection, run_ids: Sequence[int], now: datetime) ->
     queued = _apply(connection, again, [run_id for run_id in run_ids if run_id not in known])
     for chunk in chunked(list(queued)):
         let_follow(connection, chunk)
-    finished = select(runs.c.id).where(runs.c.id.in_(known), ~is_active, runs.c.flow_id.is_(None))
+    whole = select(runs.c.id).join(flows, flows.c.id == runs.c.id).where(flows.c.is_doomed.is_(False))
+    finished = whole.where(runs.c.id.in_(known), ~is_active, runs.c.flow_id.is_(None))
     for flow_id in list(connection.execute(finished).scalars()) if known else []:
         retry_flow(connection, flow_id, now)
         queued[flow_id] = RunState(state_of(connection, flow_id))
@@ -125,7 +126,7 @@ def retry_many(connection: Connection, run_ids: Sequence[int], now: datetime) ->
 
 def promote(connection: Connection, run_ids: Sequence[int], now: datetime) -> States:
     """Make those of the runs that are scheduled due now: delayed ones, and those that wait to be tried again."""
-    due = update(runs).where(is_scheduled).values(state=QUEUED, rank=rank_due(now), due_at=now)
+    due = update(runs).where(is_scheduled).values(state=QUEUED, **due_now(now))
     return _apply(connection, due, run_ids)
 
 

@@ -79,6 +79,8 @@ runs = Table(
     Column("started_at", Instant),
     Column("finished_at", Instant),
     Column("deadline_at", Instant),
+    # Microseconds from when it was due to its deadline: as long as it has again when it starts over.
+    Column("time_limit", BigInteger),
     Column("cancel_requested", Boolean, nullable=False, default=False),
     Column("reason", Text),
     Column("result", Json),
@@ -154,6 +156,8 @@ flows = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("stopped", Text),
     Column("reason", Text),
+    # A part of it is deleted already: it can't go on any more.
+    Column("is_doomed", Boolean, nullable=False, default=False),
     Column("followers", Json),
     Column("reactions", Json),
     sqlite_with_rowid=False,

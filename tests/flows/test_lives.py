@@ -8,14 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from orchestrator.core.errors import ConflictError
 from orchestrator.core.flows import OnFailure, Step, StepKind
 from orchestrator.core.hooks import Hook, HookKind
 from orchestrator.core.plan import Job, Retention
 from orchestrator.core.policies import Overlap, Retry
 from orchestrator.core.runs import Cause, Outcome, RunState
+from orchestrator.engine import verdict
 from orchestrator.engine.newruns import new_run
 from orchestrator.executors.contract import Order
-from orchestrator.store import creation, dead, flow_views, requests
+from orchestrator.store import creation, dead, expiry, flow_views, requests
 from orchestrator.store.flow_answers import answer
 from tests.engine.conftest import Bench, bench, make_job
 
@@ -148,8 +150,8 @@ async def test_a_workflow_is_forgotten_with_all_that_is_its_own(bench: Bench) ->
         assert len(bench.runs()) == 4
         bench.clock.advance(timedelta(days=2))
         engine._pruner._rest_until = 0.0
-        while bench.runs():
-            await engine._pruner.sweep()
+        await bench.pass_time(timedelta(seconds=10))
+        await bench.until(lambda: not bench.runs())
     assert bench.view.read(flow_views.list_steps, 1) == []
 
 
@@ -160,6 +162,13 @@ async def test_a_failed_step_is_no_dead_letter_of_its_own(bench: Bench) -> None:
         flow = ask(bench, jobs[0])
         await bench.until(lambda: bench.states("flow") == ["failed"])
         assert bench.view.read(dead.find_dead) == [flow]
+        (failed,) = bench.runs("flow/a")
+        its_place = f"no dead letter, but the step `a` of run {flow}"
+        with pytest.raises(ConflictError, match=its_place):
+            bench.view.write(dead.drop_dead, [failed.id])
+        with pytest.raises(ConflictError, match=its_place):
+            bench.view.write(dead.retry_dead, [failed.id], bench.clock.now())
+        assert bench.states("flow/a") == ["failed"]
         bench.executor.behave = lambda _: Outcome.SUCCEEDED
         bench.view.write(dead.retry_dead, [flow], bench.clock.now())
         assert bench.engine is not None
@@ -180,3 +189,144 @@ async def test_a_second_cancel_ends_the_finally_steps_too(bench: Bench) -> None:
         cancel(bench, flow)
         await bench.until(lambda: bench.states("flow") == ["cancelled"])
     assert bench.states("flow/z") == ["cancelled"]
+
+
+async def test_workflows_as_items_take_their_turns_whichever_ends_first(bench: Bench) -> None:
+    """One under way waits for its own steps, and not for its turn."""
+    inner = flow_of("inner", step("x"))
+    each = step("each", kind=StepKind.JOB, sub_job="inner", foreach=[1, 2, 3, 4, 5], max_parallel=2)
+    outer = flow_of("outer", each)
+    bench.executor.behave = nothing_ends
+    async with bench.running(*inner, *outer):
+        ask(bench, outer[0])
+        for ended in range(4):
+            await bench.until(lambda: len(bench.executor.held) == 2)
+            # The second item is slow to the end: all the others pass it.
+            slow, quick = sorted(bench.executor.held)
+            bench.executor.end(quick, Outcome.SUCCEEDED)
+            await bench.until(lambda count=ended + 1: bench.states("inner").count("succeeded") == count)
+        bench.executor.end(slow, Outcome.SUCCEEDED)
+        await bench.until(lambda: bench.states("outer") == ["succeeded"])
+    assert bench.states("inner") == bench.states("inner/x") == ["succeeded"] * 5
+
+
+async def test_an_item_has_its_time_from_its_turn_on(bench: Bench, make_job: Any) -> None:
+    """Not from when it lined up behind the others."""
+    limits = {"deadline": timedelta(seconds=20), "expires_in": timedelta(seconds=3)}
+    outer = flow_of("outer", step("each", kind=StepKind.JOB, sub_job="sub", foreach=[1, 2, 3], max_parallel=1))
+    bench.executor.behave = nothing_ends
+    async with bench.running(make_job("sub", **limits), *outer):
+        ask(bench, outer[0])
+        for position in range(3):
+            await bench.until(lambda: bench.executor.held)
+            turn = bench.runs("sub")[position]
+            assert (turn.due_at, turn.deadline_at) == (bench.clock.now(), bench.clock.now() + limits["deadline"])
+            await bench.pass_time(timedelta(seconds=10))
+            bench.executor.end(turn.id, Outcome.SUCCEEDED)
+            await bench.until(lambda ended=position + 1: bench.states("sub").count("succeeded") == ended)
+        await bench.until(lambda: bench.states("outer") == ["succeeded"])
+
+
+async def test_an_item_takes_its_place_in_the_queue_when_its_turn_comes(bench: Bench, make_job: Any) -> None:
+    outer = flow_of("outer", step("each", kind=StepKind.JOB, sub_job="sub", foreach=[1, 2], max_parallel=1))
+    bench.executor.behave = nothing_ends
+    async with bench.running(make_job("sub"), make_job("other"), *outer):
+        ask(bench, outer[0])
+        await bench.until(lambda: bench.executor.held)
+        (first,) = bench.executor.held
+        bench.executor.room = 1
+        bench.clock.advance(timedelta(minutes=1))
+        before = ask(bench, make_job("other"))
+        bench.clock.advance(timedelta(minutes=1))
+        bench.executor.end(first, Outcome.SUCCEEDED)
+        await bench.until(lambda: bench.executor.held)
+        assert list(bench.executor.held) == [before]
+        bench.executor.end(before, Outcome.SUCCEEDED)
+        await bench.until(lambda: bench.executor.held)
+        bench.executor.end(next(iter(bench.executor.held)), Outcome.SUCCEEDED)
+        await bench.until(lambda: bench.states("outer") == ["succeeded"])
+
+
+async def test_a_retried_workflow_has_its_times_again_and_so_has_each_step(bench: Bench, make_job: Any) -> None:
+    waiting = step("wait", kind=StepKind.WAIT_FOR, pause=timedelta(seconds=5), on_failure=OnFailure.SKIP_DEPENDENTS)
+    sub = step("sub", kind=StepKind.JOB, sub_job="other", on_failure=OnFailure.SKIP_DEPENDENTS)
+    flow, *hidden = flow_of("flow", waiting, sub, deadline=timedelta(minutes=9))
+    hidden = [msgspec.structs.replace(job, deadline=timedelta(seconds=30)) for job in hidden]
+    bench.executor.behave = nothing_ends
+    async with bench.running(flow, *hidden, make_job("other", deadline=timedelta(seconds=40))):
+        flow_id = ask(bench, flow)
+        for _ in range(2):
+            await bench.until(lambda: len(bench.executor.held) == 2)
+            for run_id in list(bench.executor.held):
+                bench.executor.end(run_id, Outcome.FAILED, give_up=True)
+            await bench.until(lambda: bench.states("flow") == ["failed"])
+            await bench.pass_time(timedelta(seconds=60))
+            bench.view.write(requests.retry, flow_id, bench.clock.now())
+            assert bench.engine is not None
+            bench.engine._dispatcher.wake()
+            left = {run.job: run.deadline_at - bench.clock.now() for run in bench.runs() if run.deadline_at}
+            assert left == {
+                "flow": timedelta(minutes=9),
+                "flow/wait": timedelta(seconds=30),
+                "other": timedelta(seconds=30),
+            }
+
+
+@pytest.mark.parametrize("many", [{}, {"foreach": [1, 2], "max_parallel": 1}], ids=["one", "many"])
+async def test_a_step_whose_job_expires_has_failed(bench: Bench, make_job: Any, many: dict[str, Any]) -> None:
+    sub = step("sub", kind=StepKind.JOB, sub_job="late", **many)
+    flow = flow_of("flow", sub, step("next", "sub"))
+    async with bench.running(*flow, make_job("late", expires_in=timedelta(seconds=3))) as engine:
+        bench.view.write(requests.pause, "late", bench.clock.now())
+        flow_id = ask(bench, flow[0])
+        await bench.until(lambda: "queued" in bench.states("late"))
+        await bench.pass_time(timedelta(seconds=10))
+        await bench.until(lambda: bench.states("flow") == ["failed"])
+        assert set(bench.states("late")) == {"skipped"}
+        assert str(bench.runs("flow")[0].reason).endswith(expiry.EXPIRED_REASON)
+        found = {one.name: one.state.value for one in bench.view.read(flow_views.list_steps, flow_id)}
+        assert found == {"sub": "failed", "next": "skipped"}
+        bench.view.write(requests.resume, "late", bench.clock.now())
+        bench.view.write(requests.retry, flow_id, bench.clock.now())
+        engine._dispatcher.wake(listen=True)
+        await bench.until(lambda: bench.states("flow") == ["succeeded"])
+
+
+def waits_for(timeout: timedelta) -> list[Job]:
+    flow, *hidden = flow_of("flow", step("wait", kind=StepKind.WAIT_FOR, pause=timedelta(seconds=5)))
+    return [flow, *(msgspec.structs.replace(job, deadline=timeout) for job in hidden)]
+
+
+@pytest.mark.parametrize("comes_true", [True, False])
+async def test_what_waits_looks_once_more_before_its_time_is_over(bench: Bench, comes_true: bool) -> None:
+    jobs = waits_for(timedelta(seconds=12))
+    bench.executor.behave = nothing_ends
+    async with bench.running(*jobs):
+        ask(bench, jobs[0])
+        begin = bench.clock.now()
+        looks = []
+        while len(looks) < 4:
+            await bench.until(lambda: bench.executor.held)
+            looks.append((bench.clock.now() - begin).total_seconds())
+            (run_id,) = bench.executor.held
+            bench.executor.end(run_id, Outcome.SUCCEEDED, result=comes_true and len(looks) == 4)
+            if len(looks) < 4:
+                await bench.until(lambda: bench.states("flow/wait") == ["scheduled"])
+                await bench.at_rest()
+                while not bench.executor.held:
+                    await bench.pass_time(timedelta(milliseconds=500), timedelta(milliseconds=500))
+        await bench.until(lambda: bench.states("flow") == ["succeeded" if comes_true else "failed"])
+    assert looks == [0, 5, 10, 11]
+    assert bench.runs("flow/wait")[0].reason == (None if comes_true else verdict.LOOKED_REASON)
+
+
+async def test_a_last_look_that_takes_too_long_fails_as_one_in_vain(bench: Bench) -> None:
+    jobs = waits_for(timedelta(seconds=2))
+    bench.executor.behave = nothing_ends
+    async with bench.running(*jobs):
+        ask(bench, jobs[0])
+        await bench.until(lambda: bench.executor.held)
+        bench.clock.advance(timedelta(seconds=2))
+        bench.executor.cancel(next(iter(bench.executor.held)), 1, "its deadline passed")
+        await bench.until(lambda: bench.states("flow") == ["failed"])
+    assert bench.runs("flow/wait")[0].reason == verdict.LOOKED_REASON

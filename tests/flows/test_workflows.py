@@ -174,7 +174,10 @@ def test_a_retry_keeps_what_succeeded(work: Project) -> None:
     work.write("jobs.yaml", FAILING.format(on_failure="skip_dependents"))
     work.cli("run", "--once", "report")
     (flow,) = work.runs(job="report")
-    assert work.cli("retry", str(steps_of(work, flow["id"])["b"]["runs"][0]["id"])).code == 1
+    (failed,) = (run["id"] for run in steps_of(work, flow["id"])["b"]["runs"])
+    (ended,) = (run["id"] for run in steps_of(work, flow["id"])["d"]["runs"])
+    refused = work.cli("retry", str(failed))
+    assert (refused.code, "the step `b` of run" in refused.err) == (1, True)
     work.write("well-b", "")
     with work.engine() as engine:
         work.cli("retry", str(flow["id"])).ok()
@@ -184,6 +187,8 @@ def test_a_retry_keeps_what_succeeded(work: Project) -> None:
         engine.wait_for(lambda: marks(work).count("z-succeeded") == 2 and state_of(work, "report") == "succeeded")
     assert [marks(work).count(name) for name in "acde"] == [1, 1, 2, 2]
     assert states_of(work, flow["id"]) == dict.fromkeys("abcdez", "succeeded")
+    refused = work.cli("retry", str(ended))
+    assert (refused.code, f"an earlier try of a step of run {flow['id']}: write" in refused.err) == (1, True)
     refused = work.cli("retry", str(flow["id"]), "--from", "nope")
     assert refused.code == 2
     assert "there is no step `nope`" in refused.err

@@ -7,14 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
+from orchestrator.core.errors import ConflictError
 from orchestrator.core.runs import ACTIVE, LogLine, RunState
-from orchestrator.store import batches, instances, pruning
+from orchestrator.store import batches, flow_retries, forgetting, instances, pruning
 from orchestrator.store.batches import Batch
-from orchestrator.store.output import SavedValue
-from orchestrator.store.pruning import Rule
-from orchestrator.store.tables import attempts, checkpoints, logs
+from orchestrator.store.output import SavedValue, append_logs
+from orchestrator.store.pruning import Pruned, Rule
+from orchestrator.store.tables import attempts, checkpoints, flows, logs
 
 
 def prune_all(ledger: Any, *, count: int = 0, before: datetime | None = None, step: int = 1000) -> int:
@@ -26,7 +27,7 @@ def prune_all(ledger: Any, *, count: int = 0, before: datetime | None = None, st
         deleted += pruned.deleted
         if pruned.position is None:
             return deleted
-        assert pruned.position > position
+        assert pruned.position > position or pruned.deleted
         position = pruned.position
 
 
@@ -112,3 +113,73 @@ def test_what_still_holds_a_key_is_kept_whatever_the_retention(ledger: Any) -> N
     later = msgspec.structs.replace(rule, now=ledger.at(hours=1))
     assert ledger.store.write(pruning.prune, "tidy", later, 0, 10).deleted == 1
     assert held.id not in ledger.states()
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten rows in a transaction."""
+    monkeypatch.setattr(forgetting.forget_some, "__defaults__", (10,))
+
+
+def workflow(ledger: Any, owner: int, *, items: int, inner: int = 0) -> int:
+    """A finished one with so many parts, each with so many parts of its own."""
+    run_id = ledger.in_state(RunState.SUCCEEDED, owner)
+    parts = [ledger.new("tidy/each", flow_id=run_id, step="each", item_index=i, skip_reason="-") for i in range(items)]
+    made = [one.id for one in ledger.create(*parts)]
+    own = [ledger.new("sub/x", flow_id=part, step="x", skip_reason="-") for part in made for _ in range(inner)]
+    ledger.create(*own)
+    for flow_id in (run_id, *(made if inner else ())):
+        ledger.store.write(lambda c, flow_id=flow_id: c.execute(insert(flows), {"id": flow_id}))
+    return int(run_id)
+
+
+def pruned(ledger: Any, position: int = 0) -> Pruned:
+    before = ledger.at(days=-1)
+    rule = Rule(count=0, before=before, failed_before=before, served_after=before, now=ledger.now)
+    return ledger.store.write(pruning.prune, "tidy", rule, position, 200)  # type: ignore[no-any-return]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("inner", [0, 3])
+def test_large_workflows_are_forgotten_bit_by_bit_the_parts_first(ledger: Any, inner: int) -> None:
+    owner = ledger.engine()
+    for _ in range(3):
+        workflow(ledger, owner, items=12, inner=inner)
+    kept = ledger.in_state(RunState.SUCCEEDED, owner, "other")
+    total = len(ledger.states())
+    ledger.later(days=2)
+    position: int | None = 0
+    while position is not None:
+        found = pruned(ledger, position)
+        assert 0 < found.deleted <= 20
+        position = found.position
+        total -= found.deleted
+        left = ledger.states()
+        assert len(left) == total
+        # Whatever dies now: each row that is left is still part of a workflow that will be looked at.
+        assert all(run.flow_id in left for run in map(ledger.run, left) if run.flow_id is not None)
+    assert set(ledger.states()) == {kept}
+
+
+@pytest.mark.usefixtures("small")
+def test_a_workflow_of_which_a_part_is_gone_is_not_retried(ledger: Any) -> None:
+    run_id = workflow(ledger, ledger.engine(), items=30)
+    ledger.later(days=2)
+    assert pruned(ledger) == Pruned(deleted=10, position=0)
+    for ask in (ledger.retry, lambda one: ledger.store.write(flow_retries.retry_flow, one, ledger.now)):
+        with pytest.raises(ConflictError, match=f"run {run_id} is succeeded, and a part of it is deleted already"):
+            ask(run_id)
+    assert ledger.run(run_id).state is RunState.SUCCEEDED
+
+
+@pytest.mark.usefixtures("small")
+def test_runs_with_long_logs_are_forgotten_fewer_at_a_time(ledger: Any) -> None:
+    owner = ledger.engine()
+    for _ in range(2):
+        run = ledger.running(owner)
+        ledger.end(run, owner)
+        lines = [LogLine(run_id=run.id, attempt=1, at=ledger.now, stream="stdout", text="x") for _ in range(100)]
+        ledger.store.write(append_logs, lines)
+    ledger.later(days=2)
+    assert pruned(ledger) == Pruned(deleted=1, position=0)
+    assert pruned(ledger) == Pruned(deleted=1, position=None)

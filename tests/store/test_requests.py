@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.runs import ACTIVE, Cause, Outcome, RunState
-from orchestrator.store import queries, requests
+from orchestrator.store import claims, queries, requests
 from orchestrator.store.creation import NewRun
 from orchestrator.store.endings import CANCEL_REASON
 
@@ -142,3 +142,21 @@ def test_pausing_a_job_leaves_what_runs_alone(ledger: Any) -> None:
     ledger.store.write(requests.pause, "tidy", ledger.now)
     assert ledger.run(run.id).cancel_requested is False
     assert ledger.end(run, owner).states == {run.id: RunState.SUCCEEDED}
+
+
+def test_what_is_retried_has_as_long_as_the_first_time(ledger: Any) -> None:
+    owner = ledger.engine()
+    plain = ledger.queued(deadline_at=ledger.at(minutes=3))
+    delayed = ledger.queued(due_at=ledger.at(minutes=9), deadline_at=ledger.at(minutes=12))
+    endless = ledger.queued()
+    ledger.later(minutes=12)
+    assert {run.id for run in ledger.store.write(claims.expire, ledger.now)} == {plain, delayed}
+    ledger.end(ledger.take(owner), owner, RunState.FAILED)
+    for hours in (1, 2):
+        ledger.later(hours=hours)
+        for run_id in (plain, delayed, endless):
+            ledger.retry(run_id)
+        assert [ledger.run(run_id).deadline_at for run_id in (plain, delayed)] == [ledger.at(minutes=3)] * 2
+        assert ledger.run(endless).deadline_at is None
+        for run_id in (plain, delayed, endless):
+            ledger.cancel(run_id)

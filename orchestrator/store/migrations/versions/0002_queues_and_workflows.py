@@ -24,6 +24,7 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("unique_key", sa.Text(), nullable=True))
     op.add_column("runs", sa.Column("unique_until", sa.BigInteger(), nullable=True))
     op.add_column("runs", sa.Column("expires_at", sa.BigInteger(), nullable=True))
+    op.add_column("runs", sa.Column("time_limit", sa.BigInteger(), nullable=True))
     op.add_column("runs", sa.Column("flow_id", sa.BigInteger(), nullable=True))
     op.add_column("runs", sa.Column("step", sa.Text(), nullable=True))
     op.add_column("runs", sa.Column("item_index", sa.Integer(), nullable=True))
@@ -36,6 +37,7 @@ def upgrade() -> None:
         "postgresql_where": sa.text("parent_id IS NOT NULL AND is_superseded IS false"),
     }
     op.create_index("runs_parent", "runs", ["parent_id", "job"], unique=True, **follows)
+    op.execute("UPDATE runs SET time_limit = deadline_at - created_at WHERE deadline_at IS NOT NULL")
     op.execute(f"UPDATE runs SET rank = due_at - priority * {_AGING}")
     op.drop_index("runs_running", "runs")
     op.create_index("runs_running", "runs", ["owner", "queue", "job", "batch_id"], unique=False, **_where("state = 'running'"))
@@ -51,6 +53,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("stopped", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("is_doomed", sa.Boolean(), nullable=False),
         sa.Column("followers", sa.Text(), nullable=True),
         sa.Column("reactions", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
