@@ -43,6 +43,12 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
         return self.run.attempt - self.run.uncharged
 
 
+def prepares(held: Held) -> bool:
+    """Whether this run of a step is the one that finds out what the others will be."""
+    step, sight = held.job.step, held.run.sight
+    return step is not None and step.prepares and (sight is None or sight.index is None)
+
+
 def judge(held: Held, ended: Ended, rng: random.Random | None = None) -> Ending:
     """The run's next state. A released attempt costs nothing; a failed one retries as far as the policies allow.
 
@@ -62,6 +68,7 @@ def judge(held: Held, ended: Ended, rng: random.Random | None = None) -> Ending:
         charged=ended.outcome is not Outcome.RELEASED or state is RunState.FAILED,
         reason=reason,
         result=ended.result if state is RunState.SUCCEEDED else None,
+        result_file=ended.result_file if state is RunState.SUCCEEDED else None,
     )
 
 
@@ -88,11 +95,10 @@ def _next_state(held: Held, ended: Ended, rng: random.Random | None) -> tuple[Ru
 
 def _looks_again(held: Held, ended: Ended) -> bool:
     """Whether this was a look of a `wait_for` step, and what it waits for isn't so yet."""
-    step, sight = held.job.step, held.run.sight
+    step = held.job.step
     if step is None or step.kind is not StepKind.WAIT_FOR or ended.outcome is not Outcome.SUCCEEDED:
         return False
-    preparing = step.prepares and (sight is None or sight.index is None)
-    return not preparing and not ended.result
+    return not prepares(held) and not ended.result and ended.result_file is None  # what is large is true
 
 
 def _next_look(held: Held, ended: Ended) -> Ending:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from orchestrator.core.runs import ACTIVE, RunState
 from orchestrator.store.chunks import chunked
+from orchestrator.store.result_rows import own_names
 from orchestrator.store.states import is_running
 from orchestrator.store.tables import attempts, checkpoints, flow_steps, flows, instances, logs, notices, runs
 
@@ -34,6 +35,8 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 
     deleted: int
     position: int | None
+    files: Sequence[str] = ()
+    """Of the results of these runs; they are to be deleted now."""
 
 
 def prune(connection: Connection, job: str, rule: Rule, after_id: int, limit: int) -> Pruned:
@@ -50,30 +53,38 @@ def prune(connection: Connection, job: str, rule: Rule, after_id: int, limit: in
     )
     rows = [_Seen(*row) for row in connection.execute(statement)]
     gone = [row.id for row in rows if _is_forgotten(row, rule, boundary)]
-    delete_runs(connection, gone)
+    files = delete_runs(connection, gone)
     # Runs end about in the order of their ids: where the newest looked at is young, so is what follows.
     done = len(rows) < limit or (bool(rows) and not _may_be_old(rows[-1], rule, boundary))
-    return Pruned(deleted=len(gone), position=None if done else rows[-1].id)
+    return Pruned(deleted=len(gone), position=None if done else rows[-1].id, files=files)
 
 
-def delete_runs(connection: Connection, run_ids: Sequence[int]) -> None:
-    """Delete runs and everything that belongs to them; of workflows, the runs of their steps. Served by `runs_flow`."""
-    doomed = list(run_ids)
+def delete_runs(connection: Connection, run_ids: Sequence[int]) -> list[str]:
+    """Delete runs and everything that belongs to them; of workflows, the runs of their steps. Served by `runs_flow`.
+
+    Gives the names of their results' files, which are to be deleted once this is committed.
+    """
+    doomed, files = list(run_ids), []
     while doomed:
         for chunk in chunked(doomed):
             for statement in _FORGET:
                 connection.execute(statement, {"ids": chunk})
+            files += own_names(connection.execute(_FORGET_RUNS, {"ids": chunk}))
         inner = [connection.execute(_STEPS_OF, {"ids": chunk}).scalars() for chunk in chunked(doomed)]
         doomed = [run_id for found in inner for run_id in found]
+    return files
 
 
 _FORGET = [
     delete(column.table).where(column.in_(bindparam("ids", expanding=True)))
     for column in (
         *(logs.c.run_id, attempts.c.run_id, checkpoints.c.run_id, notices.c.delivery_id),
-        *(flows.c.id, flow_steps.c.flow_id, runs.c.id),
+        *(flows.c.id, flow_steps.c.flow_id),
     )
 ]
+_FORGET_RUNS = (
+    delete(runs).where(runs.c.id.in_(bindparam("ids", expanding=True))).returning(runs.c.id, runs.c.result_files)
+)
 _STEPS_OF = select(runs.c.id).where(runs.c.flow_id.in_(bindparam("ids", expanding=True)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -98,6 +99,8 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
     kept: int
     """Finished ones whose fire is so young that an engine may still ask whether it was served."""
     position: int | None
+    files: Sequence[str]
+    """Of results; they are to be deleted now."""
 
 
 def forget(connection: Connection, queue: str, after_id: int, up_to: int, served_after: datetime) -> Forgotten:
@@ -109,11 +112,11 @@ def forget(connection: Connection, queue: str, after_id: int, up_to: int, served
     seen = [(run_id, of == queue and ended is not None, fire) for run_id, of, ended, fire in rows]
     finished = [(run_id, fire) for run_id, is_ours, fire in seen if is_ours]
     gone = [run_id for run_id, fire in finished if fire is None or fire <= served_after][:SOME]
-    delete_runs(connection, gone)
+    files = delete_runs(connection, gone)
     last = gone[-1] if len(gone) == SOME else (seen[-1][0] if seen else None)
     more = last is not None and (len(gone) == SOME or len(seen) == LOOK_AT)
     kept = sum(run_id <= (last or 0) for run_id, _ in finished) - len(gone)
-    return Forgotten(deleted=len(gone), kept=kept, position=last if more else None)
+    return Forgotten(deleted=len(gone), kept=kept, position=last if more else None, files=files)
 
 
 def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:

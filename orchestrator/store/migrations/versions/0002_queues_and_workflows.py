@@ -36,6 +36,7 @@ def upgrade() -> None:
         "postgresql_where": sa.text("parent_id IS NOT NULL AND is_superseded IS false"),
     }
     op.create_index("runs_parent", "runs", ["parent_id", "job"], unique=True, **follows)
+    op.add_column("runs", sa.Column("result_files", sa.Text(), nullable=True))
     op.execute(f"UPDATE runs SET rank = due_at - priority * {_AGING}")
     op.drop_index("runs_running", "runs")
     op.create_index("runs_running", "runs", ["owner", "queue", "job", "batch_id"], unique=False, **_where("state = 'running'"))
