@@ -52,7 +52,7 @@ def test_while_others_write_the_copy_is_of_one_moment(store: Store, tmp_path: Pa
     try:
         copies = [tmp_path / f"{number}.db" for number in range(5)]
         for copy in copies:
-            assert back_up(store.database.path, copy) == copy.stat().st_size
+            assert back_up(store.database.path, copy).size == copy.stat().st_size
     finally:
         stopping.set()
         writer.join()
