@@ -41,6 +41,7 @@ class Ending(msgspec.Struct, kw_only=True):
     reason: str | None = None
     result: Any = None
     result_file: ResultFile | None = None
+    """Where the result is, if it is large. What a preparation found is in `result` all the same."""
     followers: tuple[NewRun, ...] = ()
     """Runs that this end fires, should it be final and not refused; `parent_id` is filled in here."""
     reaction: Reaction | None = None
@@ -175,7 +176,7 @@ def _run_values(ending: Ending, now: datetime) -> tuple[Any, ...]:
         micros(record.started_at) if record else None,
         micros(finished_at),
         ending.reason,
-        json_text(ending.result),
+        json_text(ending.result) if ending.result_file is None else None,
         None if ending.result_file is None else json_text([ending.result_file]),
         ending.run_id,
     )
