@@ -42,7 +42,7 @@ def test_names_and_contents_are_on_the_disk_before_it_returns(tmp_path: Path, mo
     sync = os.fsync
 
     def watched(descriptor: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         sync(descriptor)
 
     if not Path("/proc/self/fd").exists():
