@@ -182,27 +182,22 @@ class Attempt:
 
     def keep(self) -> None:
         """Write what is too large to be sent. What can't be written fails, and is tried again as its policy says."""
-        if not self._has_large():
-            return
-        try:
+        if self._has_large():
             self._keeping.write()
-        except Exception as error:  # noqa: BLE001 - no memory, for one
-            self._fail_all(error)
-        else:
             self._note_files()
 
     async def keep_async(self) -> None:
         """The same; the loop goes on while the disk works."""
-        if not self._has_large():
-            return
-        import asyncio
+        if self._has_large():
+            import asyncio
 
-        try:
-            await asyncio.to_thread(self._keeping.write)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
-            self._fail_all(error)
-        else:
-            self._note_files()
+            try:
+                await asyncio.to_thread(self._keeping.write)
+            except (RuntimeError, asyncio.CancelledError) as error:  # the first: there can be no more threads
+                self._items = ()
+                self.fail(error)
+            else:
+                self._note_files()
 
     def _has_large(self) -> bool:
         """Whether there is something to write, once it is known how the runs of a batch ended."""
@@ -220,10 +215,6 @@ class Attempt:
         elif (error := self._keeping.errors.get(self._assignment.run_id)) is not None:
             self.fail(error)
         self._files = self._keeping.files
-
-    def _fail_all(self, error: BaseException) -> None:
-        self._items = ()
-        self.fail(error)
 
     def report(self) -> None:
         """Send what is left of the output, and then the end."""

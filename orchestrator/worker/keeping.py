@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from orchestrator.core.errors import ResultFileError
 from orchestrator.core.result_files import INLINE, LARGEST, ResultFile, whole, write
 from orchestrator.worker.masking import Mask
 from orchestrator.worker.messages import Assignment
@@ -32,7 +31,7 @@ class Keeping:
         """What `write` is still to write: it takes as long as the disk takes."""
         self.files: dict[int, ResultFile] = {}
         """By run, what was written."""
-        self.errors: dict[int, ResultFileError] = {}
+        self.errors: dict[int, Exception] = {}
         """By run, why it couldn't be."""
 
     def small(self, run_id: int, attempt: int, value: Any) -> Any:
@@ -49,7 +48,7 @@ class Keeping:
             run_id, attempt, value = self.large.pop()
             try:
                 self.files[run_id] = write(self._folder, run_id, attempt, encode(self._mask.value(value)))
-            except ResultFileError as error:
+            except Exception as error:  # noqa: BLE001 - there may be no memory, too
                 self.errors[run_id] = error
 
 
