@@ -278,6 +278,6 @@ ENDURING = (
         "orchestrator/core/result_files.py",
         "    if len(data) != file.size or _digest(data) != file.digest:\n",
         "    if False:\n",
-        ("tests/core/test_result_files.py::test_what_is_lost_is_told_with_run_and_file[<lambda>-is damaged0]",),
+        ("tests/core/test_result_files.py::test_what_is_lost_is_told_with_run_and_file[changed]",),
     ),
 )

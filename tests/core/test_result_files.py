@@ -78,6 +78,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
         (lambda path: path.write_bytes(b"[1"), "is damaged"),
         (lambda path: (path.unlink(), path.mkdir()), "can't be read"),
     ],
+    ids=["missing", "changed", "cut", "unreadable"],
 )
 def test_what_is_lost_is_told_with_run_and_file(tmp_path: Path, spoil: Any, words: str) -> None:
     file = write(tmp_path, 12, 3, b"[1]")
