@@ -25,7 +25,7 @@ class Keeping:
     """The results of one attempt: its own or, of a batch, one for each run."""
 
     def __init__(self, folder: str, mask: Mask) -> None:
-        self._folder = Path(folder)
+        self._folder = folder
         self._mask = mask
         self.large: list[Large] = []
         """What `write` is still to write: it takes as long as the disk takes."""
@@ -47,7 +47,7 @@ class Keeping:
         while self.large:
             run_id, attempt, value = self.large.pop()
             try:
-                self.files[run_id] = write(self._folder, run_id, attempt, encode(self._mask.value(value)))
+                self.files[run_id] = write(Path(self._folder), run_id, attempt, encode(self._mask.value(value)))
             except Exception as error:  # noqa: BLE001 - there may be no memory, too
                 self.errors[run_id] = error
 
