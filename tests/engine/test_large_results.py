@@ -49,17 +49,15 @@ def ends_large(bench: Bench, run_id: int, data: bytes = b"[1]") -> ResultFile:
 async def test_files_go_with_their_runs(bench: Bench, make_job: Any) -> None:
     job = make_job("big", retention=Retention(age=timedelta(days=1)))
     bench.executor.behave = lambda _: None
-    async with bench.running(job) as engine:
+    async with bench.running(job):
         run_id = ask(bench, job)
         await bench.until(lambda: bench.executor.held)
         file = ends_large(bench, run_id)
         await bench.until(lambda: bench.states("big") == ["succeeded"])
         assert bench.runs("big")[0].result_files == (file,)
         bench.clock.advance(timedelta(days=2))
-        engine._pruner._rest_until = 0.0
-        while bench.runs():
-            await engine._pruner.sweep()
-    assert names(folder_of(bench)) == set()
+        await bench.pass_time(timedelta(seconds=70))  # longer than the pruner's rest
+        await bench.until(lambda: not bench.runs() and names(folder_of(bench)) == set())
 
 
 async def test_orphans_are_deleted_when_they_are_old_and_nothing_else_is(
