@@ -61,7 +61,7 @@ class Bench:
             sources=PluginSources(folders=(root,)),
             workers=Workers(processes=2),
         )
-        self.executor = LocalExecutor(SystemClock())
+        self.executor = LocalExecutor(SystemClock(), Path(root, "results"))
         self.ended = 0
         self.submitted = 0
         self.feeding = True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orchestrator.client.async_client import AsyncClient
     from orchestrator.client.client import Client
-    from orchestrator.client.outcomes import Enqueued, RunFailedError, WaitTimeoutError
+    from orchestrator.client.outcomes import Enqueued, ResultFileError, RunFailedError, WaitTimeoutError
     from orchestrator.plugins.api import Batch, Context, Duration, GiveUp, Item, ResourceName, Retry, Size, job
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "GiveUp",
     "Item",
     "ResourceName",
+    "ResultFileError",
     "Retry",
     "RunFailedError",
     "Size",
@@ -35,6 +36,7 @@ _CLIENT = {
     "AsyncClient": "async_client",
     "Client": "client",
     "Enqueued": "outcomes",
+    "ResultFileError": "outcomes",
     "RunFailedError": "outcomes",
     "WaitTimeoutError": "outcomes",
 }

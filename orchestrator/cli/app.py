@@ -25,6 +25,7 @@ from orchestrator.cli.pauses import pause, resume
 from orchestrator.cli.plugins import plugins
 from orchestrator.cli.queue import queue
 from orchestrator.cli.reload import reload
+from orchestrator.cli.result import result
 from orchestrator.cli.run import run
 from orchestrator.cli.run_requests import cancel, promote, reprioritise, retry
 from orchestrator.cli.runs import runs
@@ -52,6 +53,7 @@ COMMANDS = {
     "backfill": backfill,
     "runs": runs,
     "show": show,
+    "result": result,
     "logs": logs,
     "events": events,
     "retry": retry,

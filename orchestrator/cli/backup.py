@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,13 +17,20 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace FILE if it i
 
 
 def backup(file: FileArgument, *, force: ForceOption = False, config: ConfigOption = None, db: DbOption = None) -> None:
-    """Copy the state database to a file.
+    """Copy the state database to a file, and the files of large results to the folder FILE.results.
 
     Engines may go on working. The copy is consistent, checked, and readable by you alone; it becomes the state again
-    when it is put in the database's place while no engine runs, or is named with --db.
+    when both are put in their place while no engine runs, or FILE is named with --db.
     """
     from orchestrator.store.backup import back_up
 
     source = find_place(config, db).database_file()
-    size = back_up(source, file.absolute(), overwrite=force)
-    print(f"{source} is copied to {file} ({in_bytes(size)})")
+    copied = back_up(source, file.absolute(), overwrite=force)
+    results = copied.results
+    print(f"{source} is copied to {file} ({in_bytes(copied.size)})")
+    if results.names:
+        print(f"{len(results.names)} large results are copied to {file}.results ({in_bytes(results.size)})")
+    if results.forgotten:
+        print(f"{results.forgotten} runs that were deleted meanwhile are in it without their large results")
+    for lost in results.lost:
+        print(f"warning: {lost}", file=sys.stderr)

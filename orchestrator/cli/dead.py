@@ -106,14 +106,19 @@ def drop_dead(
 
     Named by their numbers, by their job, or all. On a terminal you are asked first.
     """
-    from orchestrator.store import dead as letters
-
     with opened_store(find_place(config, db)) as store:
         wanted = _wanted(store, runs, job, everything=everything)
         if wanted and not yes and sys.stdin.isatty():
             typer.confirm(f"Delete {_counted(len(wanted))} with logs and results?", abort=True, err=True)
-        done = _each(wanted, named=bool(runs), work=lambda ids: store.write(letters.drop_dead, ids))
+        done = _each(wanted, named=bool(runs), work=lambda ids: _drop(store, ids))
     print(f"{_counted(done)} dropped")
+
+
+def _drop(store: Store, run_ids: Sequence[int]) -> None:
+    from orchestrator.core.result_files import delete
+    from orchestrator.store import dead as letters
+
+    delete(store.database.results, store.write(letters.drop_dead, run_ids))
 
 
 def _wanted(

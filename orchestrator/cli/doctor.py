@@ -14,7 +14,7 @@ from orchestrator.client.place import find_place
 UNWELL = 1
 _STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
 FullOption = Annotated[
-    bool, typer.Option("--full", help="Check every index of the database against its table: slow if it is large.")
+    bool, typer.Option("--full", help="Check every index against its table and read every result's file: slow.")
 ]
 
 
@@ -24,7 +24,8 @@ def doctor(
     """Examine everything that jobs depend on, and say what to do.
 
     The configuration and its plugins, timezones, the clock, the disk and its permissions, the database, engines, runs
-    that are stuck, dead letters. Exit status 1 if anything fails; warnings alone are 0. Nothing is changed.
+    that are stuck, dead letters, the files of large results. Exit status 1 if anything fails; warnings alone are 0.
+    Nothing is changed.
     """
     from orchestrator.cli.doctor_machine import check_machine
     from orchestrator.cli.doctor_project import check_project

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.client.place import Place
     from orchestrator.store.instances import Instance
+    from orchestrator.store.result_check import ResultCheck
 
 TOO_LONG = timedelta(minutes=5)
 """A run that has been due for so long should have been started by an engine that lives."""
@@ -63,7 +64,7 @@ def check_state(place: Place, *, full: bool) -> Iterator[Finding]:
     else:
         yield ok("schema", f"revision {sound.revision}")
         try:
-            yield from _check_work(place)
+            yield from _check_work(place, full=full)
         except StoreError as error:
             yield fail("database", str(error), "see who uses the file: `fuser` names processes")
 
@@ -78,13 +79,15 @@ def _size(path: Path) -> Finding:
     return ok("database", what)
 
 
-def _check_work(place: Place) -> Iterator[Finding]:
+def _check_work(place: Place, *, full: bool) -> Iterator[Finding]:
+    from orchestrator.store.result_check import check_results
     from orchestrator.store.store import Store
 
     now = datetime.now(UTC)
     store = Store(place.url, create=False)
     try:
         state = store.read(_gather, now - TOO_LONG)
+        results = check_results(store, full=full)
     finally:
         store.close()
     living = any(is_well(engine, now) for engine in state.engines)
@@ -95,6 +98,7 @@ def _check_work(place: Place) -> Iterator[Finding]:
     yield from _engines(state.engines, now)
     yield _stuck(state, living=living)
     yield _dead(state.dead)
+    yield _results(results)
 
 
 def _gather(connection: Connection, before: datetime) -> _State:
@@ -146,3 +150,14 @@ def _dead(counts: Mapping[str, int]) -> Finding:
     most = sorted(counts, key=lambda job: (-counts[job], job))[:5]
     what = ", ".join(f"{job} {counts[job]}" for job in most) + (", ..." if len(counts) > len(most) else "")
     return warn("dead letters", what, "`orchestrator dead list`, then `dead retry` or `dead drop`")
+
+
+def _results(found: ResultCheck) -> Finding:
+    """The files of large results."""
+    if found.lost:
+        more = f" (and {len(found.lost) - 1} more)" if len(found.lost) > 1 else ""
+        mend = "put the file back from a backup's FILE.results, or `orchestrator retry` the run"
+        return fail("results", f"{found.lost[0]}{more}", mend)
+    if not found.count:
+        return ok("results", "none is so large that it has a file")
+    return ok("results", f"{found.count} in files, {in_bytes(found.size)}")

@@ -74,8 +74,9 @@ class _Foreground:
         from orchestrator.executors.local import LocalExecutor
 
         clock = SystemClock()
+        executor = LocalExecutor(clock, self._store.database.results)
         running = asyncio.create_task(
-            run_once(self._plan, self._store, LocalExecutor(clock), job_name, params, clock=clock, emit=self._tell)
+            run_once(self._plan, self._store, executor, job_name, params, clock=clock, emit=self._tell)
         )
         StopSignals(running.cancel, _already_hurried).heed()
         try:

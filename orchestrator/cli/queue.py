@@ -148,6 +148,7 @@ def _drain(store: Store, name: str, followers: Followers, *, delayed: bool) -> i
 
 
 def _forget(store: Store, name: str, now: datetime) -> tuple[int, int]:
+    from orchestrator.core.result_files import delete
     from orchestrator.store import queues
 
     up_to = store.read(queues.newest_id)
@@ -155,6 +156,7 @@ def _forget(store: Store, name: str, now: datetime) -> tuple[int, int]:
     position: int | None = 0
     while position is not None:
         forgotten = store.write(queues.forget, name, position, up_to, now - KEEP_FIRES)
+        delete(store.database.results, forgotten.files)
         deleted += forgotten.deleted
         kept += forgotten.kept
         position = forgotten.position

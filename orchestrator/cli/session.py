@@ -59,7 +59,8 @@ class Session:
         self._store = store
         self._started = asyncio.Event()
         clock = SystemClock()
-        self._engine = Engine(self._plan, store, LocalExecutor(clock), clock=clock, emit=self._say)
+        executor = LocalExecutor(clock, store.database.results)
+        self._engine = Engine(self._plan, store, executor, clock=clock, emit=self._say)
         reloader = Reloader(
             self._engine,
             self._compiled,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from orchestrator.cli.log_lines import LogLines
 from orchestrator.cli.opening import opened_store
 from orchestrator.cli.options import ConfigOption, DbOption, JsonOption, RunArgument
 from orchestrator.cli.run_views import first_line, progress_text, state_text, took
+from orchestrator.cli.sizes import in_bytes
 from orchestrator.cli.step_tree import print_steps
 from orchestrator.cli.tables import Cell, print_fields, print_json, print_table
 from orchestrator.cli.terminal import Painter
@@ -40,14 +42,15 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
 def show(run: RunArgument, *, as_json: JsonOption = False, config: ConfigOption = None, db: DbOption = None) -> None:
     """Show what happened in a run.
 
-    Its attempts, error, progress, parameters, result and log.
+    Its attempts, error, progress, parameters, result and log. A large result is only named: `result` prints it.
     """
     with opened_store(find_place(config, db)) as store:
         report = store.read(_gather, run)
+        folder = store.database.results
     if as_json:
         print_json(report)
         return
-    print_fields(_fields(report.run, datetime.now(UTC)))
+    print_fields(_fields(report.run, datetime.now(UTC), folder))
     if report.steps:
         print()
         print_steps(run, report.steps, datetime.now(UTC))
@@ -70,7 +73,7 @@ def _gather(connection: Connection, run_id: int) -> RunReport:
     )
 
 
-def _fields(run: Run, now: datetime) -> list[tuple[str, str]]:
+def _fields(run: Run, now: datetime, folder: Path) -> list[tuple[str, str]]:
     fields: list[tuple[str, str | None]] = [
         ("run", str(run.id)),
         ("job", run.job),
@@ -88,7 +91,7 @@ def _fields(run: Run, now: datetime) -> list[tuple[str, str]]:
         ("deadline", _instant(run.deadline_at)),
         ("progress", progress_text(*run.progress) if run.progress else None),
         ("params", _json(run.params)),
-        ("result", _json(run.result)),
+        ("result", _result(run, folder)),
     ]
     return [(name, value) for name, value in fields if value]
 
@@ -106,6 +109,15 @@ def _instant(at: datetime | None) -> str | None:
 
 def _json(value: Any) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
+
+
+def _result(run: Run, folder: Path) -> str | None:
+    """A small one itself; of a large one, where it is."""
+    if not (files := run.result_files):
+        return _json(run.result)
+    size = in_bytes(sum(file.size for file in files))
+    where = folder / files[0].name if len(files) == 1 else f"{len(files)} files in {folder}"
+    return f"{size} in {where} (all of it: `orchestrator result {run.id}`)"
 
 
 def _row(attempt: Attempt) -> list[Cell]:

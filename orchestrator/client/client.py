@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import Connection
 
-from orchestrator.client.outcomes import Enqueued, Timeout, result_of, until_finished
+from orchestrator.client.outcomes import Enqueued, Timeout, completed, result_of, until_finished
 from orchestrator.client.place import CONFIG_VARIABLE, DATABASE_VARIABLE, find_place
 from orchestrator.client.plans import FilePlan, PlanSource, StoredPlan
 from orchestrator.client.preparing import Fault, Prepared, prepare, refusal
@@ -102,11 +102,17 @@ class Client:
         return self.create(self.prepare(wanted, check=check), connection=connection, session=session)
 
     def run(self, run_id: int) -> Run:
-        """A run as it is now. Raises `NotFoundError`."""
+        """A run as it is now. Raises `NotFoundError`.
+
+        A large result is left in its files (`result_files`); `wait` and `result` read it.
+        """
         return self._store().read(queries.get_run, run_id)
 
     def wait(self, run_id: int, timeout: Timeout = None) -> Run:
-        """Wait until a run is finished, however it ends. Raises `WaitTimeoutError`, `NotFoundError`."""
+        """Wait until a run is finished, however it ends.
+
+        Raises `WaitTimeoutError`, `NotFoundError`, and `ResultFileError` for a large result that is lost.
+        """
         return _driven(self.waiting(run_id, timeout))
 
     def result(self, run_id: int, timeout: Timeout = None) -> Any:
@@ -185,7 +191,8 @@ class Client:
 
     def waiting(self, run_id: int, timeout: Timeout) -> Generator[float, None, Run]:
         """`wait`, as pauses for whoever drives it to sleep."""
-        return until_finished(lambda: self.run(run_id), timeout, time.monotonic)
+        run = yield from until_finished(lambda: self.run(run_id), timeout, time.monotonic)
+        return completed(run, self._store().database.results)
 
     def resulting(self, run_id: int, timeout: Timeout) -> Generator[float, None, Any]:
         """`result`, likewise."""

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import OrchestratorError, ResultFileError
+from orchestrator.core.result_files import whole
 from orchestrator.core.runs import ErrorInfo, Run
 from orchestrator.core.units import parse_duration
+
+__all__ = [
+    "Enqueued",
+    "ResultFileError",
+    "RunFailedError",
+    "Timeout",
+    "WaitTimeoutError",
+    "completed",
+    "result_of",
+    "seconds_of",
+    "until_finished",
+]
 
 FIRST_LOOK = 0.005
 LAST_LOOK = 0.05
@@ -74,6 +88,13 @@ def _pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(LAST_LOOK, pause * 1.5)
+
+
+def completed(run: Run, folder: Path) -> Run:
+    """The run with its whole result, from files as far as it is large. Raises `ResultFileError`."""
+    if not run.result_files:
+        return run
+    return msgspec.structs.replace(run, result=whole(run.result, run.result_files, folder))
 
 
 def result_of(run: Run, error: Callable[[], ErrorInfo | None]) -> Any:

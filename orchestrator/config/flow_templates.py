@@ -44,6 +44,7 @@ class StepTemplates:
         items = entry.value.foreach if "foreach" in entry.value.model_fields_set else entry.value.matrix
         key = "matrix" if step.is_matrix else "foreach"
         reads: set[str] = set()
+        loads: set[str] = set()
         # `params` are rendered for each item; `foreach` itself is not, and neither is a condition that reads no item.
         for name, value in (("when", step.when), (key, items), ("params", params)):
             for steps, text in templates_in(value):
@@ -52,6 +53,7 @@ class StepTemplates:
                 for path in sorted(found.paths):
                     self._check_path(path, entry, step, place, guarded=path in found.guarded, key=name)
                 reads |= {path[1] for path in found.paths if path[0] == "steps" and len(path) > 1}
+                loads |= {path[1] for path in found.paths if _reads_result(path)}
                 if name == key or (name == "params" and step.kind is StepKind.JOB):
                     self._check_stored(text, place)
         self._check_when(step, entry)
@@ -59,6 +61,7 @@ class StepTemplates:
         return msgspec.structs.replace(
             step,
             reads=tuple(sorted(reads & set(self._steps))),
+            loads=tuple(sorted(loads & set(self._steps))),
             prepares=_has_to_prepare(step, params),
             when_per_item=_reads_item(step.when),
         )
@@ -153,6 +156,11 @@ def _has_to_prepare(step: Step, params: dict[str, Any]) -> bool:
     # A callable's own attempt renders its condition; what no worker executes, or is many, needs the answer before.
     alone = step.kind in (StepKind.CALL, StepKind.WAIT_FOR)
     return not alone or (step.is_many and not _reads_item(step.when))
+
+
+def _reads_result(path: Path) -> bool:
+    """Whether this reads a step's result, or something of the step that only turns out later."""
+    return path[0] == "steps" and (len(path) == 2 or path[2:3] == ("result",))
 
 
 def _reads_item(when: Any) -> bool:

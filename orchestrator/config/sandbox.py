@@ -57,9 +57,9 @@ _NODES = (
 class Budget:
     """How much one rendering may still produce."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = MAX_OUTPUT) -> None:
         self.rounds = _MAX_ROUNDS
-        self.size = MAX_OUTPUT
+        self.size = size
 
     def spend(self, size: int) -> None:
         """Charge characters or values. Raises `SecurityError` when too much was made."""

@@ -16,6 +16,7 @@ from orchestrator.config.namespaces import Names
 from orchestrator.config.sandbox import BUDGET, MAX_OUTPUT, Budget, Sandbox, refuse_nodes
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.plan import TEMPLATE_KEY, Secret
+from orchestrator.core.result_files import LARGEST
 
 MAX_TEMPLATE = 64 * 1024
 _RESULT = "result__"
@@ -102,7 +103,8 @@ def _evaluate(template: Compiled, names: Mapping[str, Any]) -> Any:
             return _text(template.template.root_render_func(context))
         for _ in template.template.root_render_func(context):
             pass
-        return _value(context.vars[_RESULT], Budget())
+        # What a step returned may be handed on as it is, however large: that makes no text.
+        return _value(context.vars[_RESULT], Budget(LARGEST if "steps" in names else MAX_OUTPUT))
     except UndefinedError as error:
         raise TemplateFault("undefined-name", str(error)) from None
     except SecurityError as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.core.result_files import ResultFile
 from orchestrator.core.runs import ErrorInfo, Outcome
 
 
@@ -30,3 +31,4 @@ class ItemEnd(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     error: ErrorInfo | None = None
     retry_after: float | None = None
     give_up: bool = False
+    result_file: ResultFile | None = None

@@ -70,6 +70,10 @@ class StoreShortageError(ShortageError, StoreError):
     """The state database can't be opened for want of descriptors."""
 
 
+class ResultFileError(OrchestratorError):
+    """The file of a large result can't be written, or is no longer there as it was written."""
+
+
 class NotFoundError(OrchestratorError):
     """A job, run or queue that doesn't exist."""
 

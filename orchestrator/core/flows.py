@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.result_files import ResultFile
 
 MOST_ITEMS = 10_000
 """Items of one `foreach` or `matrix`: each is a run of its own."""
@@ -60,7 +61,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_matrix: bool = False
     max_parallel: int | None = None
     reads: tuple[str, ...] = ()
-    """The steps whose results its templates read."""
+    """The steps that its templates read."""
+    loads: tuple[str, ...] = ()
+    """Those of them whose results they read, and not only how they ended."""
     sub_job: str = ""
     """The job that a `job` step runs."""
     pause: timedelta = timedelta(0)
@@ -113,6 +116,8 @@ class StepSight(msgspec.Struct, frozen=True, kw_only=True):
     """How the workflow stands, for steps under `finally`."""
     steps: dict[str, Any] = {}
     """What the steps that it reads came to: `state`, `result`, `reason`."""
+    files: tuple[ResultFile, ...] = ()
+    """What of that lies in files; it is filled in where templates are rendered."""
     too_large: str | None = None
     """The step with whose result the results to read became more than can be."""
     item: Any = None

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.core.result_files import ResultFile
+
 
 class RunState(StrEnum):
     """Where a run is in its life."""
@@ -109,6 +111,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     """Why it was skipped, cancelled or failed, in words."""
     result: Any = None
+    result_files: tuple[ResultFile, ...] | None = None
+    """What of the result lies in files, being large: there `result` has null."""
     progress: tuple[int, int | None] | None = None
 
     @property

@@ -46,6 +46,7 @@ def _end_of(ended: Ended, run_id: int, attempt: int, item: ItemEnd | None) -> En
             own,
             outcome=item.outcome,
             result=item.result,
+            result_file=item.result_file,
             error=item.error,
             retry_after=item.retry_after,
             give_up=item.give_up,

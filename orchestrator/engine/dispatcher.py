@@ -20,7 +20,7 @@ from orchestrator.engine.batching import items_of
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.flowing import needs_no_worker, new_flow
 from orchestrator.engine.hooks import merged_for_delivery
-from orchestrator.engine.verdict import Held
+from orchestrator.engine.verdict import Held, prepares
 from orchestrator.executors.contract import Ended, Executor, Order
 from orchestrator.store.candidates import Lane
 from orchestrator.store.claims import ClaimedRun, ClaimRequest, Wishes, claim
@@ -215,7 +215,7 @@ class Dispatcher:
             self.held[run.id] = held
             if reason is not None:
                 ours.append(_ended(run, Outcome.FAILED, self._clock.now(), reason))
-            elif needs_no_worker(held.job) and not _prepares(held):
+            elif needs_no_worker(held.job) and not prepares(held):
                 ours.append(_ended(run, Outcome.SUCCEEDED, self._clock.now()))
             else:
                 possible.append(held)
@@ -299,26 +299,21 @@ def _ended(run: ClaimedRun, outcome: Outcome, now: datetime, reason: str | None 
     return Ended(run_id=run.id, attempt=run.attempt, outcome=outcome, finished_at=now, reason=reason)
 
 
-def _prepares(held: Held) -> bool:
-    """Whether this run of a step is the one that finds out what the others will be."""
-    step, sight = held.job.step, held.run.sight
-    return step is not None and step.prepares and (sight is None or sight.index is None)
-
-
 def _sight(held: Held) -> StepSight | None:
     """What the attempt of a step needs to know: what the store has of its workflow, and what the plan says."""
     step, sight = held.job.step, held.run.sight
     if step is None or sight is None:
         return None
-    prepares = _prepares(held)
+    is_preparing = prepares(held)
     # A condition that reads no item was asked when the step was prepared.
-    asks = step.when_per_item is not prepares if step.prepares else True
+    asks = step.when_per_item is not is_preparing if step.prepares else True
     return msgspec.structs.replace(
         sight,
+        files=tuple(file for file in sight.files if file.at[0] in step.loads) if sight.files else (),
         state=sight.state if step.is_final else None,
         is_matrix=step.is_matrix,
         when=step.when if asks else None,
-        prepares=prepares,
-        foreach=step.foreach if prepares else None,
+        prepares=is_preparing,
+        foreach=step.foreach if is_preparing else None,
         is_sub_job=step.kind is StepKind.JOB,
     )

@@ -23,6 +23,7 @@ from orchestrator.engine.inbox import Inbox
 from orchestrator.engine.lateness import Watch
 from orchestrator.engine.maintenance import Maintenance, Task
 from orchestrator.engine.newruns import key_of
+from orchestrator.engine.orphans import Orphans
 from orchestrator.engine.recorder import Recorder, flow_event
 from orchestrator.engine.recovery import Recovery
 from orchestrator.engine.retention import Pruner
@@ -87,6 +88,7 @@ class Engine:
         self._recovery = Recovery(plan, store, consequences, clock, emit, self._host)
         self._watch = Watch(plan, consequences.hooks, store, clock, emit)
         self._pruner = Pruner(plan, store, clock)
+        self._orphans = Orphans(store, clock)
         tasks: dict[Task, int] = {
             self._renew_lease: HEARTBEAT_SECONDS,
             self._recover: RECOVERY_SECONDS,
@@ -94,6 +96,7 @@ class Engine:
             self._admit: BACKFILL_SECONDS,
             self._look_for_late: LATE_SECONDS,
             self._pruner.sweep: RETENTION_SECONDS,
+            self._orphans.sweep: RETENTION_SECONDS,
             self._align_keys: TIDY_SECONDS,
             _tidy_memory: TIDY_SECONDS,
         }

@@ -14,6 +14,7 @@ from orchestrator.core.runs import Cause, LogLine, Outcome, RunState
 from orchestrator.engine.batching import ends_of
 from orchestrator.engine.consequences import Consequences
 from orchestrator.engine.events import Emit, Event
+from orchestrator.engine.preparations import has_large, with_items
 from orchestrator.engine.verdict import Held, judge
 from orchestrator.executors.contract import Ended, Notice, Output, Progress, Report, Saved
 from orchestrator.store.batches import Batch, apart, write_batch
@@ -77,6 +78,8 @@ class Recorder:
             await self._arrived.wait()
             self._arrived.clear()
             reports, self._reports = self._reports, []
+            if has_large(reports):
+                reports = await with_items(reports, self._held, self._store.database.results)
             for batch, ends in self._sort(reports).values():
                 await self._write(batch, ends)
             if self._closing and not self._reports:

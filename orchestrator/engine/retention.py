@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
+from orchestrator.core import result_files
 from orchestrator.core.clock import Clock
 from orchestrator.core.plan import Plan, Retention
 from orchestrator.store import pruning, queries
@@ -69,6 +71,8 @@ class Pruner:
         rule = self._rule(job.retention if job is not None else Retention())
         position = self._positions.get(name, 0)
         pruned = await self._store.submit(pruning.prune, name, rule, position, LOOK_AT)
+        if pruned.files:
+            await asyncio.to_thread(result_files.delete, self._store.database.results, pruned.files)
         if pruned.position is None:
             self._positions.pop(name, None)
             self._turn.pop()

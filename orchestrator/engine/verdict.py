@@ -45,6 +45,12 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
         return self.run.attempt - self.run.uncharged
 
 
+def prepares(held: Held) -> bool:
+    """Whether this run of a step is the one that finds out what the others will be."""
+    step, sight = held.job.step, held.run.sight
+    return step is not None and step.prepares and (sight is None or sight.index is None)
+
+
 def judge(held: Held, ended: Ended, rng: random.Random | None = None) -> Ending:
     """The run's next state. A released attempt costs nothing; a failed one retries as far as the policies allow.
 
@@ -52,7 +58,7 @@ def judge(held: Held, ended: Ended, rng: random.Random | None = None) -> Ending:
     """
     if held.flow is not None and ended.outcome is Outcome.SUCCEEDED:
         return _unrecorded(held, RunState.WAITING, flow=held.flow)
-    if _is_look(held) and ended.outcome is Outcome.SUCCEEDED and not ended.result:
+    if _is_look(held) and _saw_nothing(ended):
         return _next_look(held, ended)
     if _is_look(held) and _is_late(held, ended):
         return _unrecorded(held, RunState.FAILED, reason=LOOKED_REASON)
@@ -66,6 +72,7 @@ def judge(held: Held, ended: Ended, rng: random.Random | None = None) -> Ending:
         charged=ended.outcome is not Outcome.RELEASED or state is RunState.FAILED,
         reason=reason,
         result=ended.result if state is RunState.SUCCEEDED else None,
+        result_file=ended.result_file if state is RunState.SUCCEEDED else None,
     )
 
 
@@ -92,11 +99,13 @@ def _next_state(held: Held, ended: Ended, rng: random.Random | None) -> tuple[Ru
 
 def _is_look(held: Held) -> bool:
     """Whether this was a look of a `wait_for` step."""
-    step, sight = held.job.step, held.run.sight
-    if step is None or step.kind is not StepKind.WAIT_FOR:
-        return False
-    preparing = step.prepares and (sight is None or sight.index is None)
-    return not preparing
+    step = held.job.step
+    return step is not None and step.kind is StepKind.WAIT_FOR and not prepares(held)
+
+
+def _saw_nothing(ended: Ended) -> bool:
+    """Whether what it waits for isn't so yet; what is large is true."""
+    return ended.outcome is Outcome.SUCCEEDED and not ended.result and ended.result_file is None
 
 
 def _is_late(held: Held, ended: Ended) -> bool:

@@ -12,6 +12,7 @@ from orchestrator.core.batches import BatchItem, ItemEnd
 from orchestrator.core.flows import StepSight
 from orchestrator.core.plan import Plan
 from orchestrator.core.policies import Isolation
+from orchestrator.core.result_files import ResultFile
 from orchestrator.core.runs import ErrorInfo, Outcome
 
 
@@ -55,6 +56,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     worker_pid: int | None = None
     result: Any = None
+    result_file: ResultFile | None = None
+    """Where the result is, if it is large: it never comes through here."""
     error: ErrorInfo | None = None
     retry_after: float | None = None
     give_up: bool = False

@@ -41,11 +41,11 @@ class Ledger:
     def finish(self, flight: Flight, message: Finished, pid: int) -> None:
         """The worker says how it ended; if that was because it was asked to, it ends as was decided."""
         outcome, error, reason, result = message.outcome, message.error, None, message.result
-        items = message.items
+        items, result_file = message.items, message.result_file
         if flight.verdict is not None and message.asked:
             outcome, reason = flight.verdict
             error = _named(outcome, reason, error.traceback if error else "")
-            result, items = None, ()
+            result, result_file, items = None, None, ()
         self._close(
             flight,
             Ended(
@@ -56,6 +56,7 @@ class Ledger:
                 finished_at=message.finished_at,
                 worker_pid=pid,
                 result=result,
+                result_file=result_file,
                 error=error,
                 retry_after=message.retry_after,
                 give_up=message.give_up,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.plan import Plan
@@ -44,8 +45,10 @@ _KINDS: dict[Isolation, type[Worker]] = {
 class LocalExecutor(Executor):
     """The executor of one machine. All of it happens on the loop that called `start`."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, results: Path) -> None:
+        """`results` is the folder for the files of large results."""
         self._clock = clock
+        self._results = str(results)
         self._mark = f"{os.getpid()}.{secrets.token_hex(6)}."
         self._numbers = count(1)
         self._guardian = Guardian(self._mark)
@@ -151,6 +154,7 @@ class LocalExecutor(Executor):
             vars=plan.vars,
             secrets=plan.secrets,
             root=plan.root,
+            results=self._results,
             limit=places,
         )
         return Blueprint(setup, most, warm if used else 0, limits, self._start_worker, self._forget_worker)

@@ -6,20 +6,33 @@ SQLite's own online backup does the copying: https://www.sqlite.org/backup.html
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import msgspec
+
 from orchestrator.core.errors import ConflictError, StoreError
+from orchestrator.core.result_files import beside, sync
+from orchestrator.store.result_backup import Gathered, gather, put_in_place, staged, tidy
 from orchestrator.store.soundness import BUSY_SECONDS, examine
 
 _BESIDE = ("", "-wal", "-shm", "-journal")
 """What SQLite's own files are called after the database."""
 
 
-def back_up(source: Path, target: Path, *, overwrite: bool = False) -> int:
-    """Copy the database to `target` (0600); gives its size in bytes.
+class Copied(msgspec.Struct, frozen=True, kw_only=True):
+    """What was copied."""
+
+    size: int
+    """Bytes of the database alone."""
+    results: Gathered
+
+
+def back_up(source: Path, target: Path, *, overwrite: bool = False) -> Copied:
+    """Copy the database to `target` (0600), and the files of large results to the folder beside it.
 
     All is read in one transaction: writers go on meanwhile, and what they commit isn't in the copy. Raises
     `ConflictError` if `target` is there and not to be overwritten, and `StoreError` if no sound copy can be made; then
@@ -28,21 +41,26 @@ def back_up(source: Path, target: Path, *, overwrite: bool = False) -> int:
     _refuse_own_files(source, target)
     if target.is_dir():
         raise ConflictError(f"{target} is a folder: name a file in it")
-    if not overwrite and os.path.lexists(target):
-        raise ConflictError(f"{target} is there already; --force replaces it")
+    for path in (target, beside(target)):
+        if not overwrite and os.path.lexists(path):
+            raise ConflictError(f"{path} is there already; --force replaces it")
     try:
-        with _partial(target) as partial:
+        with _partial(target) as partial, staged(target) as folder:
             _copy(source, partial)
+            results = gather(source, partial, folder)
             _check(partial)
             size = partial.stat().st_size
-            _sync(partial)
+            sync(partial)
+            # At each moment, what has the name has its files.
+            put_in_place(folder, target)
             _give_name(partial, target, overwrite=overwrite)
-        _sync(target.parent)
+        sync(target.parent)
+        tidy(target, results.names)
     except OSError as error:
         raise StoreError(f"can't write {error.filename or target}: {error.strerror or error}") from error
     except sqlite3.Error as error:
         raise StoreError(f"can't copy {source}: {error}") from error
-    return size
+    return Copied(size=size, results=results)
 
 
 def _refuse_own_files(source: Path, target: Path) -> None:
@@ -87,14 +105,7 @@ def _give_name(partial: Path, target: Path, *, overwrite: bool) -> None:
     try:
         target.hardlink_to(partial)  # unlike a rename, it fails if somebody made the file meanwhile
     except FileExistsError:
+        shutil.rmtree(beside(target), ignore_errors=True)  # it wasn't there when this began
         raise ConflictError(f"{target} is there already; --force replaces it") from None
     except OSError:  # a file system without links
         partial.replace(target)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.result_files import beside
 from orchestrator.core.shortage import is_of_files
 from orchestrator.store.migrations import migrate
 from orchestrator.store.trouble import as_store_error
@@ -44,6 +45,8 @@ class Database:
         if self.url.database in (None, "", ":memory:"):
             raise StoreError("the state must outlive the process: name a file, like sqlite:///var/orchestrator.db")
         self.path = Path(self.url.database or "").absolute()
+        self.results = beside(self.path)
+        """The folder of the files of large results."""
         self.writing = self._engine("BEGIN IMMEDIATE")
         self.reading = self._engine("BEGIN")
 

@@ -39,9 +39,10 @@ def retry_dead(connection: Connection, run_ids: Sequence[int], now: datetime) ->
         retry(connection, run_id, now)
 
 
-def drop_dead(connection: Connection, run_ids: Sequence[int]) -> None:
-    """Delete dead letters with their history. Raises `ConflictError` for a run that isn't one, and deletes nothing."""
-    delete_runs(connection, _all_dead(connection, run_ids))
+def drop_dead(connection: Connection, run_ids: Sequence[int]) -> list[str]:
+    """Delete dead letters with their history; gives the result files to delete now. Raises `ConflictError` for a run
+    that isn't one, and deletes nothing."""
+    return delete_runs(connection, _all_dead(connection, run_ids))
 
 
 def _all_dead(connection: Connection, run_ids: Sequence[int]) -> Sequence[int]:

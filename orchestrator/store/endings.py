@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, Dialect, Integer, bindparam, delete, func, null, select, update
 
+from orchestrator.core.result_files import ResultFile
 from orchestrator.core.runs import Attempt, RunState
 from orchestrator.store.bulk import insert_rows, json_text, micros
 from orchestrator.store.chunks import chunked
@@ -39,6 +40,8 @@ class Ending(msgspec.Struct, kw_only=True):
     charged: bool = True
     reason: str | None = None
     result: Any = None
+    result_file: ResultFile | None = None
+    """Where the result is, if it is large. What a preparation found is in `result` all the same."""
     followers: tuple[NewRun, ...] = ()
     """Runs that this end fires, should it be final and not refused; `parent_id` is filled in here."""
     reaction: Reaction | None = None
@@ -157,6 +160,7 @@ def _update(dialect: Dialect) -> str:
             (runs.c.finished_at, bindparam("new_finished_at")),
             (runs.c.reason, bindparam("new_reason")),
             (runs.c.result, bindparam("new_result")),
+            (runs.c.result_files, bindparam("new_result_files")),
         )
     )
     return str(statement.compile(dialect=dialect))
@@ -172,7 +176,8 @@ def _run_values(ending: Ending, now: datetime) -> tuple[Any, ...]:
         micros(record.started_at) if record else None,
         micros(finished_at),
         ending.reason,
-        json_text(ending.result),
+        json_text(ending.result) if ending.result_file is None else None,
+        None if ending.result_file is None else json_text([ending.result_file]),
         ending.run_id,
     )
 

@@ -18,7 +18,7 @@ from orchestrator.store import flow_rows
 from orchestrator.store.creation import Created, NewRun, create_runs
 from orchestrator.store.flow_consequences import follow_flow
 from orchestrator.store.flow_halts import Halt, halt
-from orchestrator.store.flow_results import flow_result
+from orchestrator.store.flow_results import FlowResult, flow_result
 from orchestrator.store.flow_rows import FlowRow, StepRow, Templates
 from orchestrator.store.flow_rules import failure_of, outcome, readiness, settled_state, stops_flow
 from orchestrator.store.flow_starts import Expansion, runs_of
@@ -252,8 +252,9 @@ class _Progress:
         if flow.state is not RunState.WAITING or not all(step.has_ended for step in flow.steps.values()):
             return
         state, reason = outcome(flow)
-        result = flow_result(self._connection, flow) if state is RunState.SUCCEEDED else None
-        values = {"state": state.value, "finished_at": self._now, "reason": reason, "result": result}
+        result = flow_result(self._connection, flow) if state is RunState.SUCCEEDED else FlowResult()
+        ended = {"state": state.value, "finished_at": self._now, "reason": reason}
+        values = {**ended, "result": result.value, "result_files": result.files}
         self._connection.execute(update(runs).where(runs.c.id == flow.id).values(values))
         self.ended.append(FlowEnd(run_id=flow.id, job=flow.job, state=state, reason=reason))
         if flow.flow_id is not None and flow.step is not None:
@@ -264,7 +265,7 @@ class _Progress:
                     item_index=flow.item_index,
                     state=state,
                     reason=reason,
-                    result=result,
+                    result=result.value,
                 )
             )
         self.created += follow_flow(self._connection, flow.id, state, reason, self._now)

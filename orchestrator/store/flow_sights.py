@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, bindparam, select
 
 from orchestrator.core.flows import StepSight
+from orchestrator.core.result_files import ResultFile
 from orchestrator.core.runs import RunState
 from orchestrator.store.chunks import chunked
 from orchestrator.store.flow_results import Results, step_results
@@ -43,6 +45,7 @@ def _sight(row: Any, whole: Any, flow: FlowRow, results: Results | None, reads: 
         params=whole["params"] or {},
         state=_state(flow),
         steps={name: _seen(flow, name, found[name]) for name in reads if name in found},
+        files=tuple(_seen_at(file) for file in results.files if file.at[0] in reads) if results is not None else (),
         too_large=results.too_large if results is not None else None,
         item=row["item"],
         index=row["item_index"],
@@ -72,6 +75,12 @@ def _wanted(places: Mapping[int, Any], reads: Mapping[int, Sequence[str]], flow:
 def _state(flow: FlowRow) -> str:
     """How the workflow would end if nothing else went wrong: what steps under `finally` want to know."""
     return outcome(flow)[0].value
+
+
+def _seen_at(file: ResultFile) -> ResultFile:
+    """The file, where its value belongs among what is seen of the steps."""
+    step, *rest = file.at
+    return msgspec.structs.replace(file, at=(step, "result", *rest))
 
 
 def _seen(flow: FlowRow, name: str, result: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, select, update
 
 from orchestrator.store.chunks import chunked
+from orchestrator.store.result_rows import own_names
 from orchestrator.store.tables import attempts, checkpoints, flow_steps, flows, logs, notices, runs
 
 ROWS = 500
@@ -24,6 +25,8 @@ class Gone(msgspec.Struct, frozen=True, kw_only=True):
 
     whole: int
     deleted: int
+    files: Sequence[str]
+    """Of their results; they are to be deleted once this is committed."""
 
 
 def forget_some(connection: Connection, run_ids: Sequence[int], rows: int = ROWS) -> Gone:
@@ -32,26 +35,31 @@ def forget_some(connection: Connection, run_ids: Sequence[int], rows: int = ROWS
     A workflow of which a part is gone can't be retried any more.
     """
     whole = deleted = 0
+    files: list[str] = []
     while whole < len(run_ids) and rows > 0:
         outermost = run_ids[whole:]
         innermost = _innermost(connection, outermost, rows)
         doomed, weight = _as_many(connection, innermost, rows)
-        _delete(connection, doomed)
+        files += _delete(connection, doomed)
         deleted += len(doomed)
         whole += len(doomed) if innermost is outermost else 0
         rows -= weight if len(doomed) == len(innermost) else rows
     for chunk in chunked(run_ids[whole:]):
         connection.execute(_DOOM, {"ids": chunk})
-    return Gone(whole=whole, deleted=deleted)
+    return Gone(whole=whole, deleted=deleted, files=tuple(files))
 
 
-def delete_runs(connection: Connection, run_ids: Sequence[int]) -> None:
-    """Delete runs and everything that belongs to them, however much it is; of workflows, the runs of their steps."""
-    doomed = list(run_ids)
+def delete_runs(connection: Connection, run_ids: Sequence[int]) -> list[str]:
+    """Delete runs and everything that belongs to them, however much it is; of workflows, the runs of their steps.
+
+    Gives the names of their results' files, which are to be deleted once this is committed.
+    """
+    doomed, files = list(run_ids), []
     while doomed:
-        _delete(connection, doomed)
+        files += _delete(connection, doomed)
         inner = [connection.execute(_STEPS_OF, {"ids": chunk}).scalars() for chunk in chunked(doomed)]
         doomed = [run_id for found in inner for run_id in found]
+    return files
 
 
 def _innermost(connection: Connection, run_ids: Sequence[int], most: int) -> Sequence[int]:
@@ -80,10 +88,13 @@ def _as_many(connection: Connection, run_ids: Sequence[int], rows: int) -> tuple
     return run_ids, total
 
 
-def _delete(connection: Connection, run_ids: Sequence[int]) -> None:
+def _delete(connection: Connection, run_ids: Sequence[int]) -> list[str]:
+    files: list[str] = []
     for chunk in chunked(run_ids):
         for statement in _FORGET:
             connection.execute(statement, {"ids": chunk})
+        files += own_names(connection.execute(_FORGET_RUNS, {"ids": chunk}))
+    return files
 
 
 _ids: BindParameter[int] = bindparam("ids", expanding=True)
@@ -91,9 +102,10 @@ _FORGET = [
     delete(column.table).where(column.in_(_ids))
     for column in (
         *(logs.c.run_id, attempts.c.run_id, checkpoints.c.run_id, notices.c.delivery_id),
-        *(flows.c.id, flow_steps.c.flow_id, runs.c.id),
+        *(flows.c.id, flow_steps.c.flow_id),
     )
 ]
+_FORGET_RUNS = delete(runs).where(runs.c.id.in_(_ids)).returning(runs.c.id, runs.c.result_files)
 _STEPS_OF = select(runs.c.id).where(runs.c.flow_id.in_(_ids))
 _SOME_STEPS_OF = _STEPS_OF.limit(bindparam("most"))
 _WEIGHTS = [

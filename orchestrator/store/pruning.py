@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -33,6 +34,8 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 
     deleted: int
     position: int | None
+    files: Sequence[str] = ()
+    """Of the results of these runs; they are to be deleted now."""
 
 
 def prune(connection: Connection, job: str, rule: Rule, after_id: int, limit: int) -> Pruned:
@@ -52,10 +55,11 @@ def prune(connection: Connection, job: str, rule: Rule, after_id: int, limit: in
     gone = [row.id for row in rows if _is_forgotten(row, rule, boundary)]
     forgotten = forget_some(connection, gone)
     if forgotten.whole < len(gone):
-        return Pruned(deleted=forgotten.deleted, position=after_id)
+        return Pruned(deleted=forgotten.deleted, position=after_id, files=forgotten.files)
     # Runs end about in the order of their ids: where the newest looked at is young, so is what follows.
     done = len(rows) < limit or (bool(rows) and not _may_be_old(rows[-1], rule, boundary))
-    return Pruned(deleted=forgotten.deleted, position=None if done else rows[-1].id)
+    position = None if done else rows[-1].id
+    return Pruned(deleted=forgotten.deleted, position=position, files=forgotten.files)
 
 
 def prune_instances(connection: Connection, before: datetime) -> int:

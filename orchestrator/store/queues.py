@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -98,6 +99,8 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
     kept: int
     """Finished ones whose fire is so young that an engine may still ask whether it was served."""
     position: int | None
+    files: Sequence[str]
+    """Of results; they are to be deleted now."""
 
 
 def forget(connection: Connection, queue: str, after_id: int, up_to: int, served_after: datetime) -> Forgotten:
@@ -111,11 +114,11 @@ def forget(connection: Connection, queue: str, after_id: int, up_to: int, served
     gone = [run_id for run_id, fire in finished if fire is None or fire <= served_after][:SOME]
     forgotten = forget_some(connection, gone)
     if forgotten.whole < len(gone):
-        return Forgotten(deleted=forgotten.whole, kept=0, position=after_id)
+        return Forgotten(deleted=forgotten.whole, kept=0, position=after_id, files=forgotten.files)
     last = gone[-1] if len(gone) == SOME else (seen[-1][0] if seen else None)
     more = last is not None and (len(gone) == SOME or len(seen) == LOOK_AT)
     kept = sum(run_id <= (last or 0) for run_id, _ in finished) - len(gone)
-    return Forgotten(deleted=len(gone), kept=kept, position=last if more else None)
+    return Forgotten(deleted=len(gone), kept=kept, position=last if more else None, files=forgotten.files)
 
 
 def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:

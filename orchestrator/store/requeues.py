@@ -24,6 +24,7 @@ def anew(now: datetime, state: RunState = RunState.QUEUED) -> dict[str, Any]:
         "cancel_requested": False,
         "reason": None,
         "result": None,
+        "result_files": None,
         "uncharged": runs.c.attempt,
     }
 

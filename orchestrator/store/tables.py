@@ -98,6 +98,7 @@ runs = Table(
     Column("batch_id", BigInteger),
     # What it followed was retried: whatever that comes to then has followers of its own.
     Column("is_superseded", Boolean, nullable=False, default=False, server_default=false()),
+    Column("result_files", Json),
 )
 
 _state = runs.c.state

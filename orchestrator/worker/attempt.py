@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.batches import ItemEnd
 from orchestrator.core.flows import ItemsError
 from orchestrator.core.policies import Isolation
+from orchestrator.core.result_files import ResultFile
 from orchestrator.core.runs import ErrorInfo, Outcome
 from orchestrator.plugins.context import Context
 from orchestrator.plugins.failures import ParamsError
 from orchestrator.worker.capture import CURRENT
 from orchestrator.worker.failures import describe, is_a
 from orchestrator.worker.interrupt import Stopped
+from orchestrator.worker.keeping import Keeping, with_results
 from orchestrator.worker.messages import Assignment, Checkpointed, Finished, Voided
 from orchestrator.worker.progress import ProgressReport
-from orchestrator.worker.results import NotJson, plain
+from orchestrator.worker.results import ITEMS_LIMIT, NotJson, plain
 from orchestrator.worker.waiting import Waiting
 from orchestrator.worker.workplace import Workplace
 
@@ -39,6 +41,7 @@ def execute(assignment: Assignment, workplace: Workplace) -> None:
         return
     try:
         with attempt.interruptible():
+            attempt.load()
             value = attempt.before()
             if value is CALL:
                 binder = workplace.resolve(assignment.call)
@@ -48,6 +51,7 @@ def execute(assignment: Assignment, workplace: Workplace) -> None:
         attempt.fail(error)
     else:
         attempt.succeed(value)
+    attempt.keep()
     attempt.report()
 
 
@@ -58,6 +62,7 @@ async def execute_async(assignment: Assignment, workplace: Workplace) -> None:
         return
     try:
         CURRENT.set(attempt.capture)
+        await attempt.load_async()
         value = attempt.before()
         if value is CALL:
             binder = workplace.resolve(assignment.call)
@@ -67,6 +72,7 @@ async def execute_async(assignment: Assignment, workplace: Workplace) -> None:
         attempt.fail(error)
     else:
         attempt.succeed(value)
+    await attempt.keep_async()
     attempt.report()
 
 
@@ -80,7 +86,10 @@ class Attempt:
         self.context = contextvars.copy_context()
         self.context.run(CURRENT.set, self.capture)
         self._outcome = Outcome.FAILED
+        self._keeping = Keeping(workplace.setup.results, workplace.line.mask)
         self._result: Any = None
+        self._files: dict[int, ResultFile] = {}
+        self._items: tuple[ItemEnd, ...] = ()
         self._error: ErrorInfo | None = None
         self._retry_after: float | None = None
         self._give_up = False
@@ -107,6 +116,18 @@ class Attempt:
         workplace, this = self._workplace, self._assignment
         return workplace.interrupt.during(this.place, this.sequence) if workplace.alone else nullcontext()
 
+    def load(self) -> None:
+        """Read what a step needs of earlier steps' large results. Raises `ResultFileError`."""
+        if (sight := self._assignment.sight) is not None and sight.files:
+            self._assignment = with_results(self._assignment, self._workplace.setup.results)
+
+    async def load_async(self) -> None:
+        """The same; the loop goes on meanwhile."""
+        if (sight := self._assignment.sight) is not None and sight.files:
+            import asyncio
+
+            await asyncio.to_thread(self.load)
+
     def before(self) -> Any:
         """What a step of a workflow may have instead of a call: an unmet condition, or something to prepare."""
         this = self._assignment
@@ -118,7 +139,7 @@ class Attempt:
             return CALL
         prepared = self._workplace.renderer.prepared(this)
         try:
-            return plain(prepared)
+            return plain(prepared, ITEMS_LIMIT)
         except NotJson as error:
             raise ItemsError(f"the items of the step can't be kept: {error}") from None
 
@@ -131,7 +152,7 @@ class Attempt:
         else:
             from orchestrator.worker.batching import Gathering  # few projects have batches
 
-            self._gathering = Gathering(self._assignment, binder, self._workplace.renderer)
+            self._gathering = Gathering(self._assignment, binder, self._workplace.renderer, self._keeping)
             arguments = binder.bind_batch(self._gathering.handed_out(), context, resources)
         self.beat()
         return arguments
@@ -140,18 +161,17 @@ class Attempt:
         """The callable returned. What can't be kept of its result doesn't undo what it did."""
         self._leave_if_forked(None)
         self._outcome = Outcome.SUCCEEDED if value is not SKIP else Outcome.SKIPPED
-        if value is SKIP:
+        if value is SKIP or self._gathering is not None:  # the runs of a batch have results of their own
             return
         try:
-            self._result = plain(value)
+            self._result = self._keeping.small(self._assignment.run_id, self._assignment.attempt, value)
         except NotJson as error:
             self.capture.warn(f"the result is not kept: {error}")
 
     def fail(self, error: BaseException) -> None:
         """The callable raised, or never came to run."""
         self._leave_if_forked(error)
-        if self._noticed() and self._is_stop(error):
-            self._outcome = Outcome.CANCELLED
+        self._outcome = Outcome.CANCELLED if self._noticed() and self._is_stop(error) else Outcome.FAILED
         self._error = describe(error)
         self._failure = error
         if is_a(error, "Retry"):
@@ -159,6 +179,42 @@ class Attempt:
         # Parameters that the callable can't take today it can't take in a minute either.
         self._give_up = is_a(error, "GiveUp") or isinstance(error, ParamsError | ItemsError)
         error.__traceback__ = None  # the frames hold the callable's data
+
+    def keep(self) -> None:
+        """Write what is too large to be sent. What can't be written fails, and is tried again as its policy says."""
+        if self._has_large():
+            self._keeping.write()
+            self._note_files()
+
+    async def keep_async(self) -> None:
+        """The same; the loop goes on while the disk works."""
+        if self._has_large():
+            import asyncio
+
+            try:
+                await asyncio.to_thread(self._keeping.write)
+            except (RuntimeError, asyncio.CancelledError) as error:  # the first: there can be no more threads
+                self._items = ()
+                self.fail(error)
+            else:
+                self._note_files()
+
+    def _has_large(self) -> bool:
+        """Whether there is something to write, once it is known how the runs of a batch ended."""
+        if self._gathering is not None and self._outcome is not Outcome.CANCELLED:
+            self._items = self._gathering.ends(self._failure)
+        if self._keeping.large:
+            self.beat()
+        return bool(self._keeping.large)
+
+    def _note_files(self) -> None:
+        if self._gathering is not None:
+            from orchestrator.worker.batching import with_file
+
+            self._items = tuple(with_file(end, self._keeping) for end in self._items)
+        elif (error := self._keeping.errors.get(self._assignment.run_id)) is not None:
+            self.fail(error)
+        self._files = self._keeping.files
 
     def report(self) -> None:
         """Send what is left of the output, and then the end."""
@@ -181,13 +237,14 @@ class Attempt:
                 started_at=self._started_at,
                 finished_at=datetime.now(UTC),
                 result=self._result,
+                result_file=self._files.get(this.run_id),
                 error=self._error,
                 retry_after=self._retry_after,
                 give_up=self._give_up,
                 memory=workplace.memory(),
                 short_of_files=workplace.files.are_short(failed=self._error is not None),
                 asked=self._noticed(),
-                items=self._item_ends(),
+                items=self._items,
             )
         )
 
@@ -270,12 +327,6 @@ class Attempt:
             cancelled=self._look,
             resource=None if self._workplace.setup.isolation is Isolation.ASYNC else self._workplace.resources.one,
         )
-
-    def _item_ends(self) -> tuple[ItemEnd, ...]:
-        """Of a batch: how each of its runs ended. One that was stopped goes as a whole."""
-        if self._gathering is None or self._outcome is Outcome.CANCELLED:
-            return ()
-        return self._gathering.ends(self._failure)
 
     def _go_home(self) -> None:
         """The next attempt starts in the configuration's folder, wherever this one went."""

@@ -11,9 +11,10 @@ from orchestrator.core.runs import ErrorInfo, Outcome
 from orchestrator.plugins.batch import Batch, Item
 from orchestrator.plugins.failures import ParamsError
 from orchestrator.worker.failures import describe, is_a
+from orchestrator.worker.keeping import Keeping
 from orchestrator.worker.messages import Assignment
 from orchestrator.worker.rendering import Renderer
-from orchestrator.worker.results import NotJson, plain
+from orchestrator.worker.results import NotJson
 
 if TYPE_CHECKING:
     from orchestrator.plugins.signature import Binder
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 class Gathering:
     """The runs of one call. Those whose parameters are wrong are not handed out: they have failed."""
 
-    def __init__(self, assignment: Assignment, binder: Binder, renderer: Renderer) -> None:
+    def __init__(self, assignment: Assignment, binder: Binder, renderer: Renderer, keeping: Keeping) -> None:
+        self._keeping = keeping
         self._ends: dict[int, ItemEnd] = {}
         self._error: Exception | None = None
         items = []
-        for one in assignment.items or (_alone(assignment),):
+        members = assignment.items or (_alone(assignment),)
+        self._attempts = {one.run_id: one.attempt for one in members}
+        for one in members:
             try:
                 params = renderer.arguments(_as_assignment(assignment, one), binder.takes)
                 items.append(Item(one.run_id, one.number, binder.item_params(params)))
@@ -46,21 +50,28 @@ class Gathering:
         ends = dict(self._ends)
         for item in self._batch:
             if item.settled:
-                ends[item.run_id] = _told(item)
+                ends[item.run_id] = self._told(item)
             elif error is not None:
                 ends[item.run_id] = _failed(item.run_id, error)
             else:
                 ends[item.run_id] = ItemEnd(run_id=item.run_id, outcome=Outcome.SUCCEEDED)
         return tuple(ends.values())
 
+    def _told(self, item: Item[Any]) -> ItemEnd:
+        if item.error is not None:
+            return _failed(item.run_id, item.error)
+        try:
+            result = self._keeping.small(item.run_id, self._attempts[item.run_id], item.result)
+        except NotJson:
+            result = None
+        return ItemEnd(run_id=item.run_id, outcome=Outcome.SUCCEEDED, result=result)
 
-def _told(item: Item[Any]) -> ItemEnd:
-    if item.error is not None:
-        return _failed(item.run_id, item.error)
-    try:
-        return ItemEnd(run_id=item.run_id, outcome=Outcome.SUCCEEDED, result=plain(item.result))
-    except NotJson:
-        return ItemEnd(run_id=item.run_id, outcome=Outcome.SUCCEEDED)
+
+def with_file(end: ItemEnd, keeping: Keeping) -> ItemEnd:
+    """The end of a run whose result is in a file, or couldn't be put there; any other as it is."""
+    if (error := keeping.errors.get(end.run_id)) is not None:
+        return _failed(end.run_id, error)
+    return msgspec.structs.replace(end, result_file=keeping.files.get(end.run_id))
 
 
 def _failed(run_id: int, error: BaseException) -> ItemEnd:

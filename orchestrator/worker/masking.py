@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.core.batches import ItemEnd
 from orchestrator.core.runs import ErrorInfo
 from orchestrator.worker.messages import Finished, FromWorker, Logged, Noted
 
@@ -39,10 +40,28 @@ class Mask:
         if isinstance(message, Logged | Noted):
             return msgspec.structs.replace(message, text=self._text(message.text))
         if isinstance(message, Finished):
-            return msgspec.structs.replace(
-                message, result=self._value(message.result), error=self._error(message.error)
-            )
+            items = tuple(map(self._end, message.items))
+            return msgspec.structs.replace(message, **self._outcome(message), items=items)
         return message
+
+    def value(self, value: Any) -> Any:
+        """A JSON value without secrets."""
+        return value if self._pattern is None else self._cleaned(value)
+
+    def _cleaned(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, dict):
+            return {self._text(key): self._cleaned(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self._cleaned(inner) for inner in value]
+        return value
+
+    def _end(self, end: ItemEnd) -> ItemEnd:
+        return msgspec.structs.replace(end, **self._outcome(end))
+
+    def _outcome(self, end: Finished | ItemEnd) -> dict[str, Any]:
+        return {"result": self.value(end.result), "error": self._error(end.error)}
 
     def _text(self, text: str) -> str:
         return text if self._pattern is None else self._pattern.sub(STARS, text)
@@ -52,12 +71,3 @@ class Mask:
             return None
         message, traceback = self._text(error.message), self._text(error.traceback)
         return msgspec.structs.replace(error, message=message, traceback=traceback)
-
-    def _value(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._text(value)
-        if isinstance(value, dict):
-            return {self._text(key): self._value(inner) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [self._value(inner) for inner in value]
-        return value

@@ -16,6 +16,7 @@ from orchestrator.core.batches import BatchItem, ItemEnd
 from orchestrator.core.flows import StepSight
 from orchestrator.core.plan import PluginSources, Resource, Secret
 from orchestrator.core.policies import Isolation
+from orchestrator.core.result_files import ResultFile
 from orchestrator.core.runs import ErrorInfo, Outcome
 
 
@@ -34,6 +35,8 @@ class Setup(Message, frozen=True):
     vars: dict[str, Any]
     secrets: dict[str, Secret]
     root: str
+    results: str
+    """The folder for the files of large results."""
     limit: int = 1
     """Attempts at once: 1 in a process worker."""
 
@@ -95,6 +98,8 @@ class Finished(Message, frozen=True):
     started_at: datetime
     finished_at: datetime
     result: Any = None
+    result_file: ResultFile | None = None
+    """Where the result is, if it is large."""
     error: ErrorInfo | None = None
     retry_after: float | None = None
     """Seconds that the callable asked for with `Retry(delay=…)`."""

@@ -28,6 +28,22 @@ ENDURING = (
     ),
     Mutation(
         6,
+        "the files of large results stay when their runs are forgotten",
+        "orchestrator/engine/retention.py",
+        "        if pruned.files:\n",
+        "        if False:\n",
+        ("tests/engine/test_large_results.py::test_files_go_with_their_runs",),
+    ),
+    Mutation(
+        6,
+        "nobody sweeps the files of large results",
+        "orchestrator/engine/engine.py",
+        "            self._orphans.sweep: RETENTION_SECONDS,\n",
+        "",
+        ("tests/engine/test_large_results.py::test_the_engine_sweeps_by_itself_soon_after_its_start",),
+    ),
+    Mutation(
+        6,
         "the write-ahead log stays when the database is closed",
         "orchestrator/store/database.py",
         "        self.writing.dispose()\n",
@@ -255,5 +271,13 @@ ENDURING = (
         "            if limit is not None and size > limit:\n",
         "            if False:\n",
         (f"{_CRASHES}::test_an_attempt_over_its_memory_limit_is_killed_and_told_why",),
+    ),
+    Mutation(
+        10,
+        "a large result that was damaged is taken as it is",
+        "orchestrator/core/result_files.py",
+        "    if len(data) != file.size or _digest(data) != file.digest:\n",
+        "    if False:\n",
+        ("tests/core/test_result_files.py::test_what_is_lost_is_told_with_run_and_file[changed]",),
     ),
 )

@@ -60,6 +60,14 @@ KEEPING = (
     ),
     Mutation(
         2,
+        "the file of a large result doesn't wait for the disk",
+        "orchestrator/core/result_files.py",
+        "        os.fsync(descriptor)\n\n\ndef sync",
+        "        pass\n\n\ndef sync",
+        ("tests/core/test_result_files.py::test_names_and_contents_are_on_the_disk_before_it_returns",),
+    ),
+    Mutation(
+        2,
         "the answer comes before the commit",
         "orchestrator/store/writer.py",
         "                        _perform(connection, request)\n            except DBAPIError as error:\n",

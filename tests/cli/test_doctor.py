@@ -65,6 +65,7 @@ def test_with_an_engine_at_work_all_is_well(patient: Project) -> None:
         "engines",
         "runs",
         "dead letters",
+        "results",
     ]
     assert f"(pid {engine.pid}) works" in shown
 

@@ -141,3 +141,16 @@ def test_what_is_known_when_the_file_is_read_is_settled_then(load_text: Load) ->
     x, y, z = loaded.plan.jobs["a"].steps
     assert (x.when, y.foreach, y.prepares) == (False, ["test", "b"], False)
     assert (z.reads, z.prepares) == (("y",), False)
+
+
+def test_results_are_asked_for_only_where_they_are_read(load_text: Load) -> None:
+    loaded = load_text(
+        HEAD + "      x: {call: m.f}\n"
+        "      y: {call: m.f}\n"
+        "      z: {call: m.f, needs: [x, y], when: steps.x.state == 'failed', params: {v: '{{ steps.y.result.n }}'}}\n"
+        "      w: {call: m.f, needs: [x, y], params: {v: '{{ steps.x }}', w: '{{ steps.y.reason }}'}}\n",
+    )
+    assert loaded.plan is not None
+    _, _, z, w = loaded.plan.jobs["a"].steps
+    assert (z.reads, z.loads) == (("x", "y"), ("y",))
+    assert (w.reads, w.loads) == (("x", "y"), ("x",))

@@ -53,7 +53,7 @@ class Bed:
         self.folder = folder
         self.reports: list[Report] = []
         self.ended: dict[int, Ended] = {}
-        self.executor = LocalExecutor(SystemClock())
+        self.executor = LocalExecutor(SystemClock(), folder / "results")
         self.resources: dict[str, Resource] = {}
         self.secrets: dict[str, Secret] = {}
         self.vars: dict[str, Any] = {}

@@ -57,6 +57,8 @@ def test_an_async_callable_succeeds_and_pydantic_models_are_plain(bed: Any) -> N
 
 def test_a_result_that_cannot_be_kept_does_not_undo_success(bed: Any) -> None:
     bed.plugin("""
+        from orchestrator.worker import keeping
+        keeping.LARGEST = 2**20  # a test need not move hundreds of mebibytes
         def an_object():
             return object()
         def too_large():

@@ -10,14 +10,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, update
 
+from orchestrator.core import result_files
 from orchestrator.core.errors import ConflictError, StoreError
+from orchestrator.core.result_files import ResultFile, beside, whole, write
 from orchestrator.core.runs import Cause
+from orchestrator.store import backup
 from orchestrator.store.backup import back_up
 from orchestrator.store.creation import NewRun, create_runs
-from orchestrator.store.queries import RunFilter, list_runs
+from orchestrator.store.forgetting import delete_runs
+from orchestrator.store.queries import RunFilter, get_run, list_runs
+from orchestrator.store.result_backup import Gathered, gather
+from orchestrator.store.result_check import check_results
 from orchestrator.store.soundness import examine
 from orchestrator.store.store import Store
+from orchestrator.store.tables import runs
 
 
 @pytest.fixture
@@ -52,7 +60,7 @@ def test_while_others_write_the_copy_is_of_one_moment(store: Store, tmp_path: Pa
     try:
         copies = [tmp_path / f"{number}.db" for number in range(5)]
         for copy in copies:
-            assert back_up(store.database.path, copy) == copy.stat().st_size
+            assert back_up(store.database.path, copy).size == copy.stat().st_size
     finally:
         stopping.set()
         writer.join()
@@ -135,3 +143,101 @@ class TestExamine:
     def test_nothing_is_made_where_nothing_is(self, tmp_path: Path) -> None:
         assert examine(tmp_path / "x.db").problems
         assert list(tmp_path.iterdir()) == []
+
+
+class TestResultFiles:
+    """What a copy names, it has."""
+
+    def large(self, store: Store, count: int = 2) -> list[int]:
+        """Runs that have large results."""
+        write_pair(store)
+        ids = [run.id for run in store.read(list_runs, RunFilter(limit=count))]
+        for run_id in ids:
+            file = write(store.database.results, run_id, 1, b"[%d]" % run_id)
+            store.write(name_files, run_id, [file])
+        return sorted(ids)
+
+    def test_they_are_copied_beside_it_and_read_from_there(self, store: Store, tmp_path: Path) -> None:
+        ids = self.large(store)
+        (store.database.results / "99-1.json").write_text("an orphan")
+        target = tmp_path / "out" / "copy.db"
+        target.parent.mkdir()
+        copied = back_up(store.database.path, target)
+        assert copied.results.names == {f"{run_id}-1.json" for run_id in ids}
+        assert {path.name for path in target.parent.iterdir()} == {"copy.db", "copy.db.results"}
+        assert stat.S_IMODE(beside(target).stat().st_mode) == 0o700
+        assert {path.name for path in beside(target).iterdir()} == copied.results.names
+        restored = Store(f"sqlite:///{target}", create=False)
+        for run_id in ids:
+            run = restored.read(get_run, run_id)
+            assert run.result_files is not None
+            assert whole(None, run.result_files, restored.database.results) == [run_id]
+        found = check_results(restored, full=True)
+        assert (found.count, found.lost) == (2, [])
+
+    def test_the_next_copy_of_the_name_has_its_own_files_only(self, store: Store, tmp_path: Path) -> None:
+        first, second = self.large(store)
+        target = tmp_path / "copy.db"
+        back_up(store.database.path, target)
+        store.write(delete_runs, [first])
+        back_up(store.database.path, target, overwrite=True)
+        assert [path.name for path in beside(target).iterdir()] == [f"{second}-1.json"]
+        store.write(delete_runs, [second])
+        back_up(store.database.path, target, overwrite=True)
+        assert not beside(target).exists()
+
+    def test_files_of_another_copy_stay_unless_they_are_to_be_replaced(self, store: Store, tmp_path: Path) -> None:
+        self.large(store)
+        target = tmp_path / "copy.db"
+        beside(target).mkdir()
+        with pytest.raises(ConflictError, match=r"copy\.db\.results is there already"):
+            back_up(store.database.path, target)
+        assert not target.exists()
+        back_up(store.database.path, target, overwrite=True)
+        assert len(list(beside(target).iterdir())) == 2
+
+    def test_what_was_deleted_while_it_was_copied_is_forgotten_in_the_copy(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = self.large(store)
+
+        def pruned_meanwhile(source: Path, copy: Path, folder: Path) -> Gathered:
+            result_files.delete(store.database.results, store.write(delete_runs, [first]))
+            return gather(source, copy, folder)
+
+        monkeypatch.setattr(backup, "gather", pruned_meanwhile)
+        target = tmp_path / "copy.db"
+        copied = back_up(store.database.path, target).results
+        assert (copied.forgotten, copied.lost, copied.names) == (1, [], {f"{second}-1.json"})
+        restored = Store(f"sqlite:///{target}", create=False)
+        assert restored.read(get_run, first).result_files is None
+        assert check_results(restored, full=True).lost == []
+
+    def test_what_is_lost_is_told_and_the_rest_copied(self, store: Store, tmp_path: Path) -> None:
+        first, second = self.large(store)
+        (store.database.results / f"{first}-1.json").write_bytes(b"[?]")
+        copied = back_up(store.database.path, tmp_path / "copy.db").results
+        assert (copied.forgotten, copied.names) == (0, {f"{second}-1.json"})
+        assert [f"run {first} is lost" in why for why in copied.lost] == [True]
+
+    def test_one_that_fails_leaves_the_last_one_whole(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.large(store)
+        target = tmp_path / "copy.db"
+        back_up(store.database.path, target)
+        before = {path: path.read_bytes() for path in (target, *beside(target).iterdir())}
+        self.large(store)
+
+        def full(path: Path, data: bytes) -> None:
+            raise OSError(28, "No space left on device", str(path))
+
+        monkeypatch.setattr("orchestrator.store.result_backup.write_new", full)
+        with pytest.raises(StoreError, match="No space left"):
+            back_up(store.database.path, target, overwrite=True)
+        assert {path: path.read_bytes() for path in (target, *beside(target).iterdir())} == before
+        assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
+def name_files(connection: Connection, run_id: int, files: list[ResultFile]) -> None:
+    connection.execute(update(runs).where(runs.c.id == run_id).values(result_files=files, state="succeeded"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
+from orchestrator.core.batches import ItemEnd
 from orchestrator.core.runs import ErrorInfo, Outcome
 from orchestrator.worker.masking import Mask
 from orchestrator.worker.messages import Checkpointed, Finished, Logged
@@ -53,10 +55,12 @@ def test_errors_and_results_show_stars(mask: Mask) -> None:
         result=result,
         error=error,
     )
-    hidden = mask.hide(end)
+    item = ItemEnd(run_id=2, outcome=Outcome.FAILED, result=result, error=error)
+    hidden = mask.hide(msgspec.structs.replace(end, items=(item,)))
     assert isinstance(hidden, Finished)
-    assert hidden.error == ErrorInfo(type="E", message="401 for ***", traceback="post('***')")
-    assert hidden.result == {"***": ["x ***", 1, None]}
+    for one in (hidden, *hidden.items):
+        assert one.error == ErrorInfo(type="E", message="401 for ***", traceback="post('***')")
+        assert one.result == {"***": ["x ***", 1, None]}
 
 
 def test_checkpoints_are_kept_as_they_are(mask: Mask) -> None:

@@ -37,6 +37,7 @@ def upgrade() -> None:
         "postgresql_where": sa.text("parent_id IS NOT NULL AND is_superseded IS false"),
     }
     op.create_index("runs_parent", "runs", ["parent_id", "job"], unique=True, **follows)
+    op.add_column("runs", sa.Column("result_files", sa.Text(), nullable=True))
     op.execute("UPDATE runs SET time_limit = deadline_at - created_at WHERE deadline_at IS NOT NULL")
     op.execute(f"UPDATE runs SET rank = due_at - priority * {_AGING}")
     op.drop_index("runs_running", "runs")
