@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, func, select, update
 from orchestrator.core.flows import StepSight
 from orchestrator.core.hooks import DELIVERY
 from orchestrator.core.runs import Cause, RunState
-from orchestrator.store.batching import Gathered, fill, note_batches
+from orchestrator.store.batching import Gathered, note_batches
 from orchestrator.store.bulk import from_micros
 from orchestrator.store.candidates import Candidate, ClaimRequest, Lane
 from orchestrator.store.chunks import chunked
@@ -84,10 +84,7 @@ def claim(connection: Connection, request: ClaimRequest) -> Claimed:
     able = any(request.capacity.values())
     gathered = Gathered(connection, request.batches, request.now)
     startable = held_back._replace(jobs=[*held_back.jobs, *gathered.unready])
-    picked, next_start, turns = pick(connection, request, startable) if able else Picked([], None, {})
-    batches: dict[int, tuple[int, ...]] = {}
-    if picked and request.batches and request.only_run is None:
-        picked, batches = fill(connection, request, picked)
+    picked, next_start, turns, batches = pick(connection, request, startable) if able else Picked([], None, {}, {})
     if picked:
         _mark_running(connection, request, picked)
         note_batches(connection, batches)
