@@ -17,6 +17,7 @@ from orchestrator.store.bulk import from_micros
 from orchestrator.store.candidates import Candidate, ClaimRequest, Lane
 from orchestrator.store.chunks import chunked
 from orchestrator.store.creation import NewRun, create_runs
+from orchestrator.store.families import family_of
 from orchestrator.store.flow_progress import advance, ends_of
 from orchestrator.store.flow_sights import load_sights
 from orchestrator.store.instances import is_living
@@ -118,15 +119,20 @@ class Aftermath(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def expire(
-    connection: Connection, now: datetime, aftermath: Callable[[Overdue], Aftermath] = lambda _: Aftermath()
+    connection: Connection,
+    now: datetime,
+    aftermath: Callable[[Overdue], Aftermath] = lambda _: Aftermath(),
+    only_run: int | None = None,
 ) -> list[Overdue]:
-    """Fail what didn't start before its deadline, and create the runs that follow. Workflows that wait
-    for their steps have `expire_waiting`.
+    """Fail what didn't start before its deadline, and create the runs that follow; with `only_run`, of that run and
+    those that belong to it. Workflows that wait for their steps have `expire_waiting`.
 
     Some at a time: the next call takes the rest. Served by `runs_deadline`.
     """
     overdue = and_(runs.c.deadline_at <= now, runs.c.finished_at.is_(None), is_active, ~is_running, ~is_waiting)
     some = select(runs.c.id).where(runs.c.deadline_at.is_not(None), overdue).limit(SOME)
+    if only_run is not None:
+        some = some.where(runs.c.id.in_(family_of(only_run)))
     statement = (
         update(runs)
         .where(runs.c.id.in_(some))
