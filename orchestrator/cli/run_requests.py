@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,9 @@ from orchestrator.cli.run_selection import (
 from orchestrator.cli.wishing import Beginning, Change, Manner, Wish, ask
 from orchestrator.client.place import Place, find_place
 from orchestrator.core.runs import ACTIVE, RunState
+
+if TYPE_CHECKING:
+    from orchestrator.store.store import Store
 
 _FINISHED = [state for state in RunState if state.finished]
 _UNSTARTED = [RunState.WAITING, RunState.SCHEDULED, RunState.QUEUED]
@@ -140,13 +143,22 @@ def cancel(place: Place) -> Change:
     """Cancel runs.
 
     Those that wait, at once; those that run are asked to stop, and stopped after their job's grace. Jobs that run
-    `after` their end follow. A workflow with all its steps; those under `finally` still run, unless it is cancelled
-    once more.
+    `after` their end follow. One run of a batch can't be stopped, but isn't tried again. A workflow with all its steps;
+    those under `finally` still run, unless it is cancelled once more.
     """
-    from orchestrator.store import requests
+    from orchestrator.store import queries, requests
 
     followers = followers_of(place, RunState.CANCELLED, datetime.now(UTC))
-    return lambda store, run_ids: store.write(requests.cancel_many, run_ids, datetime.now(UTC), followers)
+
+    def change(store: Store, run_ids: Sequence[int]) -> dict[int, RunState]:
+        left_in = store.write(requests.cancel_many, run_ids, datetime.now(UTC), followers)
+        asked = [run_id for run_id, state in left_in.items() if state is RunState.RUNNING]
+        for run_id, leader in store.read(queries.batches_of, asked).items():
+            text = f"run {run_id} is worked off in one call with run {leader}, which goes on; it is not tried again"
+            typer.echo(text, err=True)
+        return left_in
+
+    return change
 
 
 @_asking(_PROMOTE)

@@ -65,7 +65,8 @@ class Engine:
         emit: Emit,
         only_run: int | None = None,
     ) -> None:
-        """With `only_run`, nothing fires and only that run is executed."""
+        """With `only_run`, nothing fires and only that run is executed: the plan need not know any other's job, so all
+        others are left alone, whatever becomes of them."""
         self._plan = plan
         self._store = store
         self._executor = executor
@@ -89,18 +90,20 @@ class Engine:
         self._watch = Watch(plan, consequences.hooks, store, clock, emit)
         self._pruner = Pruner(plan, store, clock)
         self._orphans = Orphans(store, clock)
-        tasks: dict[Task, int] = {
+        own: dict[Task, int] = {
             self._renew_lease: HEARTBEAT_SECONDS,
-            self._recover: RECOVERY_SECONDS,
             self._expire: DEADLINE_SECONDS,
+            _tidy_memory: TIDY_SECONDS,
+        }
+        others: dict[Task, int] = {
+            self._recover: RECOVERY_SECONDS,
             self._admit: BACKFILL_SECONDS,
             self._look_for_late: LATE_SECONDS,
             self._pruner.sweep: RETENTION_SECONDS,
             self._orphans.sweep: RETENTION_SECONDS,
             self._align_keys: TIDY_SECONDS,
-            _tidy_memory: TIDY_SECONDS,
         }
-        self._maintenance = Maintenance(tasks, clock, emit)
+        self._maintenance = Maintenance(own | others if only_run is None else own, clock, emit)
 
     @property
     def next_fires(self) -> dict[str, datetime]:
@@ -263,11 +266,11 @@ class Engine:
 
         of = consequences.followers.of
         # Both are handed over before either is waited for: one commit.
-        overdue = self._store.submit(expire, now, aftermath)
-        expired = self._store.submit(skip_expired, now, lambda job: of(job, RunState.SKIPPED, now))
+        overdue = self._store.submit(expire, now, aftermath, self._only_run)
+        expired = self._store.submit(skip_expired, now, lambda job: of(job, RunState.SKIPPED, now), self._only_run)
         for run in await overdue:
             self._say("run.failed", level="error", job=run.job, run_id=run.id, reason="its deadline passed")
-        stopped = self._store.submit(expire_waiting, now)
+        stopped = self._store.submit(expire_waiting, now, self._only_run)
         for run_id, job in await expired:
             self._say("run.skipped", level="warning", job=job, run_id=run_id, reason=EXPIRED_REASON)
         for flow in (await stopped).ended:
@@ -281,7 +284,7 @@ class Engine:
             self._dispatcher.wake()
 
     async def _look_for_late(self) -> None:
-        if self._only_run is None and await self._watch.look():
+        if await self._watch.look():
             self._dispatcher.wake()
 
     def _pause(self, jobs: frozenset[str]) -> None:

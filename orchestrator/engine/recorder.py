@@ -213,9 +213,10 @@ def with_consequences(ending: Ending, held: Held, ended: Ended, consequences: Co
         following = {state: consequences.followers.of(held.job.name, state, now) for state in _ENDS}
         reactions = {state: consequences.hooks.at_flow_end(held, state, now) for state in _ENDS}
         ending.flow = msgspec.structs.replace(ending.flow, followers=following, reactions=reactions)
+        ending.followers = following[RunState.CANCELLED]
         return ending
-    if ending.state.finished:
-        ending.followers = consequences.followers.of(held.job.name, ending.state, now)
+    final = ending.state if ending.state.finished else RunState.CANCELLED
+    ending.followers = consequences.followers.of(held.job.name, final, now)
     ending.reaction = consequences.hooks.at_end(held, ended, ending, now)
     return ending
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.plan import Job, Plan
@@ -19,11 +20,20 @@ from orchestrator.store import instances, queries
 from orchestrator.store.claims import ClaimedRun
 from orchestrator.store.endings import settle
 from orchestrator.store.instances import Instance
+from orchestrator.store.plans import last_known
 from orchestrator.store.store import Store
 from orchestrator.store.wake import is_listening
 
 BATCH = 500
 _GONE = "its process is gone"
+_DIED = "the engine that was executing it died"
+
+
+class _Policies(NamedTuple):
+    """What says what becomes of the runs of a job."""
+
+    job: Job
+    consequences: Consequences
 
 
 class Recovery:
@@ -77,11 +87,13 @@ class Recovery:
         recovered = 0
         while runs := await self._store.read_soon(queries.running_of, [owner], BATCH):
             now = self._clock.now()
+            policies = await self._policies(runs)
             judged = [
-                (one := self._held(run, owner), end := self._crashed(run, one.job), judge(one, end)) for run in runs
+                (one := self._held(run, owner, policies), end := self._crashed(run, one.job), judge(one, end))
+                for run in runs
             ]
             endings = [
-                with_consequences(ending, held, ended, self._consequences, self._clock)
+                with_consequences(ending, held, ended, policies[held.run.job].consequences, self._clock)
                 for held, ended, ending in judged
             ]
             settled = await self._store.submit(settle, owner, endings, now)
@@ -93,8 +105,19 @@ class Recovery:
             recovered += len(settled.states)
         return recovered
 
-    def _held(self, run: Run, owner: int) -> Held:
-        job = self._plan.jobs.get(run.job) or Job(name=run.job, call="")
+    async def _policies(self, runs: Sequence[Run]) -> dict[str, _Policies]:
+        """What holds for each job. One that this plan lacks was removed, or is new where another engine works by a
+        newer file: then it is what the newest plan said that has it."""
+        plan, consequences = self._plan, self._consequences
+        names = {run.job for run in runs}
+        unknown = names - plan.jobs.keys()
+        others = await self._store.read_soon(last_known, unknown) if unknown else {}
+        made = {id(other): Consequences(other) for other in others.values()}
+        found = {name: _Policies(plan.jobs[name], consequences) for name in names - unknown}
+        found |= {name: _Policies(_undeclared(name), consequences) for name in unknown}
+        return found | {name: _Policies(other.jobs[name], made[id(other)]) for name, other in others.items()}
+
+    def _held(self, run: Run, owner: int, policies: Mapping[str, _Policies]) -> Held:
         claimed = ClaimedRun(
             id=run.id,
             job=run.job,
@@ -105,7 +128,7 @@ class Recovery:
             deadline_at=run.deadline_at,
             params=run.params,
         )
-        return Held(run=claimed, owner=owner, job=job)
+        return Held(run=claimed, owner=owner, job=policies[run.job].job)
 
     def _crashed(self, run: Run, job: Job) -> Ended:
         if needs_no_worker(job):
@@ -118,5 +141,10 @@ class Recovery:
             outcome=Outcome.CRASHED,
             started_at=run.started_at,
             finished_at=self._clock.now(),
-            reason="the engine that was executing it died",
+            reason=_DIED if job.call or job.step is not None else f"{_DIED}, and no configuration declares its job",
         )
+
+
+def _undeclared(name: str) -> Job:
+    """A job of which nobody knows any more whether it can bear to be executed twice: rather not at all."""
+    return Job(name=name, call="", at_most_once=True)

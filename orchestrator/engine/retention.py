@@ -9,6 +9,7 @@ from orchestrator.core import result_files
 from orchestrator.core.clock import Clock
 from orchestrator.core.plan import Plan, Retention
 from orchestrator.store import pruning, queries
+from orchestrator.store.plans import last_known
 from orchestrator.store.pruning import Rule
 from orchestrator.store.store import Store
 
@@ -35,10 +36,13 @@ class Pruner:
         self._rest_until = 0.0
         self._found = 0
         self._positions: dict[str, int] = {}
+        self._unknown: dict[str, Retention] = {}
+        """Of jobs that the plan lacks, what it says where they were last declared."""
 
     def apply(self, plan: Plan) -> None:
         """Keep what another plan says, from the next round on."""
         self._plan = plan
+        self._unknown = {}
         self._rest_until = 0.0
 
     async def sweep(self) -> int:
@@ -62,13 +66,17 @@ class Pruner:
         names = await self._store.read_soon(queries.jobs_with_runs)
         # The runs of a workflow's steps, whose jobs are named `flow/step`, go with the workflow's.
         self._turn = sorted((name for name in names if "/" not in name), reverse=True)
+        if unknown := [name for name in self._turn if name not in self._plan.jobs and name not in self._unknown]:
+            known = await self._store.read_soon(last_known, unknown)
+            found = {name: known[name].jobs[name].retention for name in known}
+            self._unknown |= dict.fromkeys(unknown, Retention()) | found
         self._rest = max(REST, REST_PER_JOB * len(self._turn))
         self._found = 0
 
     async def _step(self, name: str) -> int:
         """One look at one job; when nothing more is to go there, it is the next job's turn."""
         job = self._plan.jobs.get(name)
-        rule = self._rule(job.retention if job is not None else Retention())
+        rule = self._rule(job.retention if job is not None else self._unknown.get(name, Retention()))
         position = self._positions.get(name, 0)
         pruned = await self._store.submit(pruning.prune, name, rule, position, LOOK_AT)
         if pruned.files:

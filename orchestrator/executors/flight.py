@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.core.batches import ItemEnd
 from orchestrator.core.runs import Outcome
 from orchestrator.executors.contract import Order
 
@@ -21,8 +22,8 @@ class Verdict(NamedTuple):
 class Flight:
     """One order between `submit` and its end. Times are seconds of the monotonic clock."""
 
-    __slots__ = ("asked", "assigned_at", "deaths", "excused_at", "grace", "heartbeat", "kill_at", "order", "place",
-                 "queued_at", "sequence", "timeout", "verdict", "worker")  # fmt: skip
+    __slots__ = ("asked", "assigned_at", "deaths", "ended_items", "excused_at", "grace", "heartbeat", "kill_at",
+                 "order", "place", "queued_at", "sequence", "timeout", "verdict", "worker")  # fmt: skip
 
     def __init__(self, order: Order, now: float) -> None:
         self.order = order
@@ -39,6 +40,8 @@ class Flight:
         self.verdict: Verdict | None = None
         self.asked = False
         self.kill_at = 0.0
+        self.ended_items: list[ItemEnd] = []
+        """Of a batch: the ends of its runs that were sent ahead of its own."""
         self.deaths = 0
         """How many workers died that had been given it and had begun nothing."""
 

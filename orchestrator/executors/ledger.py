@@ -11,7 +11,7 @@ from orchestrator.core.clock import Clock
 from orchestrator.core.runs import ErrorInfo, Outcome
 from orchestrator.executors.contract import Ended, Notice, Order, Output, Progress, Report, Saved
 from orchestrator.executors.flight import Flight
-from orchestrator.worker.messages import Checkpointed, Finished, Logged, Progressed
+from orchestrator.worker.messages import Checkpointed, Finished, ItemEnded, Logged, Progressed
 
 _ERRORS = {Outcome.TIMED_OUT: ("TimedOut", "TimeoutError"), Outcome.CRASHED: ("WorkerCrashed",)}
 """What an end that no exception explains is called where exceptions are named, as in `retry.on`."""
@@ -41,7 +41,7 @@ class Ledger:
     def finish(self, flight: Flight, message: Finished, pid: int) -> None:
         """The worker says how it ended; if that was because it was asked to, it ends as was decided."""
         outcome, error, reason, result = message.outcome, message.error, None, message.result
-        items, result_file = message.items, message.result_file
+        items, result_file = (*flight.ended_items, *message.items), message.result_file
         if flight.verdict is not None and message.asked:
             outcome, reason = flight.verdict
             error = _named(outcome, reason, error.traceback if error else "")
@@ -87,12 +87,14 @@ class Ledger:
             ),
         )
 
-    def pass_on(self, message: Logged | Progressed | Checkpointed) -> None:
+    def pass_on(self, message: Logged | Progressed | Checkpointed | ItemEnded) -> None:
         """What a running attempt says; of one whose end was reported, nothing more."""
         run_id, attempt = message.run_id, message.attempt
-        if (run_id, attempt) not in self.flights:
+        if (flight := self.flights.get((run_id, attempt))) is None:
             return
-        if isinstance(message, Logged):
+        if isinstance(message, ItemEnded):
+            flight.ended_items.append(message.end)
+        elif isinstance(message, Logged):
             self.output(run_id, attempt, message.at, message.stream, message.text, message.level)
         elif isinstance(message, Progressed):
             self.post(Progress(run_id=run_id, attempt=attempt, done=message.done, total=message.total))

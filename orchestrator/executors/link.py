@@ -34,7 +34,10 @@ class Link:
         loop.add_reader(self._fd, self._on_readable)
 
     def send(self, messages: list[ToWorker]) -> None:
-        """Send as one frame; what the socket doesn't take now follows when it can. To a dead worker: nothing."""
+        """Send; what the socket doesn't take now follows when it can. To a dead worker: nothing.
+
+        Raises `LongMessageError`; then nothing was sent.
+        """
         data = frame(messages)
         if not self._open:
             return

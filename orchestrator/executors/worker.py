@@ -17,13 +17,23 @@ from typing import Protocol
 import msgspec
 
 from orchestrator.core import kin
+from orchestrator.core.runs import Outcome
 from orchestrator.executors import departure
+from orchestrator.executors.assigning import assignment
 from orchestrator.executors.departure import Remains
-from orchestrator.executors.flight import Flight
+from orchestrator.executors.flight import Flight, Verdict
 from orchestrator.executors.launch import Launched
 from orchestrator.executors.link import Link
 from orchestrator.worker.interrupt import ASK_SIGNAL, DUMP_SIGNAL
-from orchestrator.worker.messages import Assignment, Cancel, FromWorker, Setup, Stop, from_worker
+from orchestrator.worker.messages import (
+    Cancel,
+    FromWorker,
+    LongMessageError,
+    Setup,
+    Stop,
+    ToWorker,
+    from_worker,
+)
 from orchestrator.worker.slot import REVOKE_PAUSE
 
 _LINGER = 1.0
@@ -99,16 +109,30 @@ class Worker:
         return not self.flights and not self.stuck
 
     def assign(self, flights: list[Flight]) -> None:
-        """Give it orders, in one frame."""
+        """Give it orders. One that is too long to be handed over comes back as failed."""
         now = time.monotonic()
-        messages = []
+        messages: list[ToWorker] = []
         for flight in flights:
             self._sequence += 1
             flight.worker, flight.sequence, flight.assigned_at = self, self._sequence, now
             flight.place = self._take_place()
             self.flights[self._sequence] = flight
-            messages.append(_assignment(flight))
-        self.link.send(list(messages))
+            messages.append(assignment(flight))
+        try:
+            self.link.send(messages)
+        except LongMessageError:
+            for flight, message in zip(flights, messages, strict=True):
+                self._try(flight, message)
+
+    def _try(self, flight: Flight, message: ToWorker) -> None:
+        try:
+            self.link.send([message])
+        except LongMessageError as error:
+            reason = f"it can't be handed to a worker: with its parameters and what it reads it has {error}"
+            flight.verdict = Verdict(Outcome.FAILED, reason)
+            del self.flights[flight.sequence]
+            self._free_place(flight)
+            self._return([flight])
 
     def release(self, sequence: int) -> Flight | None:
         """An attempt ended there: it is out of its hands. None if it was not in them."""
@@ -323,26 +347,3 @@ class ThreadWorker(SharedWorker):
     def culprits(self, remains: Remains) -> list[Flight]:
         leaver = self.slot.leaver() or remains.thread
         return [flight for flight in self.flights.values() if self.slot.thread(flight.place) == leaver]
-
-
-def _assignment(flight: Flight) -> Assignment:
-    order = flight.order
-    return Assignment(
-        run_id=order.run_id,
-        attempt=order.attempt,
-        number=order.number,
-        job=order.job,
-        call=order.call,
-        params=order.params,
-        cause=order.cause,
-        fire_time=order.fire_time,
-        timezone=order.timezone,
-        max_attempts=order.max_attempts,
-        checkpoint=order.checkpoint,
-        log_limit=order.log_limit,
-        heartbeat=flight.heartbeat,
-        sight=order.sight,
-        sequence=flight.sequence,
-        place=flight.place,
-        items=order.items,
-    )

@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Text, bindparam, func, select, type_coerce, update
 
-from orchestrator.core.policies import Batching, Isolation
-from orchestrator.store.candidates import Candidate, ClaimRequest, fetch, in_line
+from orchestrator.core.policies import Batching
+from orchestrator.store.candidates import CANDIDATE, Candidate, ClaimRequest, Lane, fetch, in_line
 from orchestrator.store.chunks import chunked
 from orchestrator.store.states import is_queued
 from orchestrator.store.tables import runs
+
+LONGEST = 8 * 2**20
+"""Characters of the parameters of a batch: more would be too much for one message to a worker. A run by itself may
+have more."""
 
 
 class Gathered:
@@ -39,37 +43,52 @@ class Gathered:
 
 
 def fill(
-    connection: Connection, request: ClaimRequest, picked: Sequence[Candidate]
+    connection: Connection, request: ClaimRequest, lane: Lane, picked: Sequence[Candidate]
 ) -> tuple[list[Candidate], dict[int, tuple[int, ...]]]:
-    """Make a batch of each picked run of a job that has them, of what waits in its lane in order.
+    """Make a batch of each picked run of a job that has them, of what waits in the lane in order.
 
     Gives all runs to claim, and the batches by their first run.
     """
     filled = [row for row in picked if row.job not in request.batches]
     batches: dict[int, tuple[int, ...]] = {}
     for job, calls in Counter(row.job for row in picked if row.job in request.batches).items():
-        first = next(row for row in picked if row.job == job)
-        for together in _batches(connection, request, first, calls):
-            filled += together
-            batches[together[0].id] = tuple(row.id for row in together)
+        for together in _batches(connection, request, lane, job, calls):
+            filled += fetch(connection, CANDIDATE.where(runs.c.id.in_(together)).order_by(runs.c.rank, runs.c.id))
+            batches[together[0]] = tuple(together)
     return filled, batches
 
 
-def _batches(connection: Connection, request: ClaimRequest, first: Candidate, calls: int) -> Iterator[list[Candidate]]:
+def _batches(connection: Connection, request: ClaimRequest, lane: Lane, job: str, calls: int) -> Iterator[list[int]]:
     """At most so many. Served by `runs_claimable`, which holds the job: others are passed over within the index."""
-    batching = request.batches[first.job]
-    queue, isolation = connection.execute(select(runs.c.queue, runs.c.isolation).where(runs.c.id == first.id)).one()
-    same = in_line((queue, Isolation(isolation)), request.now).where(runs.c.job == first.job)
-    rows = fetch(connection, same.limit(calls * batching.size))
-    for start in range(0, len(rows), batching.size):
-        together = rows[start : start + batching.size]
+    batching = request.batches[job]
+    length = func.coalesce(func.length(type_coerce(runs.c.params, Text)), 0)
+    line = in_line(lane, request.now).where(runs.c.job == job).with_only_columns(runs.c.id, length)
+    sizes = [(run_id, size) for run_id, size in connection.execute(line.limit(calls * batching.size))]
+    ahead = 0
+    for together, is_full in _cut(sizes, batching.size):
         # What is left beside full batches may go on waiting for company, as if it stood there alone.
-        if start == 0 or len(together) == batching.size or _waited(connection, together, batching, request.now):
+        if calls > 0 and (ahead == 0 or is_full or _waited(connection, together, batching, request.now)):
+            calls -= 1
             yield together
+        ahead += len(together)
 
 
-def _waited(connection: Connection, together: Sequence[Candidate], batching: Batching, now: datetime) -> bool:
-    since = connection.execute(select(func.min(runs.c.due_at)).where(runs.c.id.in_([row.id for row in together])))
+def _cut(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[tuple[list[int], bool]]:
+    """Runs, each with the length of its parameters, in groups; and whether a group has no room for more."""
+    together: list[int] = []
+    length = 0
+    for run_id, size in sizes:
+        if together and (len(together) == most or length + size > LONGEST):
+            yield together, True
+            together, length = [], 0
+        together.append(run_id)
+        length += size
+    if together:
+        yield together, len(together) == most
+
+
+def _waited(connection: Connection, together: Sequence[int], batching: Batching, now: datetime) -> bool:
+    since = connection.execute(select(func.min(runs.c.due_at)).where(runs.c.id.in_(together)))
     return bool(since.scalar_one() + batching.wait <= now)
 
 

@@ -12,11 +12,12 @@ from sqlalchemy import Connection, and_, bindparam, func, select, update
 from orchestrator.core.flows import StepSight
 from orchestrator.core.hooks import DELIVERY
 from orchestrator.core.runs import Cause, RunState
-from orchestrator.store.batching import Gathered, fill, note_batches
+from orchestrator.store.batching import Gathered, note_batches
 from orchestrator.store.bulk import from_micros
 from orchestrator.store.candidates import Candidate, ClaimRequest, Lane
 from orchestrator.store.chunks import chunked
 from orchestrator.store.creation import NewRun, create_runs
+from orchestrator.store.families import family_of
 from orchestrator.store.flow_progress import advance, ends_of
 from orchestrator.store.flow_sights import load_sights
 from orchestrator.store.instances import is_living
@@ -84,10 +85,7 @@ def claim(connection: Connection, request: ClaimRequest) -> Claimed:
     able = any(request.capacity.values())
     gathered = Gathered(connection, request.batches, request.now)
     startable = held_back._replace(jobs=[*held_back.jobs, *gathered.unready])
-    picked, next_start, turns = pick(connection, request, startable) if able else Picked([], None, {})
-    batches: dict[int, tuple[int, ...]] = {}
-    if picked and request.batches and request.only_run is None:
-        picked, batches = fill(connection, request, picked)
+    picked, next_start, turns, batches = pick(connection, request, startable) if able else Picked([], None, {}, {})
     if picked:
         _mark_running(connection, request, picked)
         note_batches(connection, batches)
@@ -121,15 +119,20 @@ class Aftermath(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def expire(
-    connection: Connection, now: datetime, aftermath: Callable[[Overdue], Aftermath] = lambda _: Aftermath()
+    connection: Connection,
+    now: datetime,
+    aftermath: Callable[[Overdue], Aftermath] = lambda _: Aftermath(),
+    only_run: int | None = None,
 ) -> list[Overdue]:
-    """Fail what didn't start before its deadline, and create the runs that follow. Workflows that wait
-    for their steps have `expire_waiting`.
+    """Fail what didn't start before its deadline, and create the runs that follow; with `only_run`, of that run and
+    those that belong to it. Workflows that wait for their steps have `expire_waiting`.
 
     Some at a time: the next call takes the rest. Served by `runs_deadline`.
     """
     overdue = and_(runs.c.deadline_at <= now, runs.c.finished_at.is_(None), is_active, ~is_running, ~is_waiting)
     some = select(runs.c.id).where(runs.c.deadline_at.is_not(None), overdue).limit(SOME)
+    if only_run is not None:
+        some = some.where(runs.c.id.in_(family_of(only_run)))
     statement = (
         update(runs)
         .where(runs.c.id.in_(some))

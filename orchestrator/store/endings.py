@@ -43,7 +43,8 @@ class Ending(msgspec.Struct, kw_only=True):
     result_file: ResultFile | None = None
     """Where the result is, if it is large. What a preparation found is in `result` all the same."""
     followers: tuple[NewRun, ...] = ()
-    """Runs that this end fires, should it be final and not refused; `parent_id` is filled in here."""
+    """Runs that this end fires, should it be final and not refused; of one that isn't final, those of a cancelled run:
+    it may have been cancelled meanwhile. `parent_id` is filled in here."""
     reaction: Reaction | None = None
     """What else the job wants done about it, should it not be refused."""
     flow: NewFlow | None = None
@@ -138,10 +139,8 @@ def _obeying_cancel(ending: Ending, cancel_requested: bool) -> Ending:  # noqa: 
     """A run that somebody cancelled does not start again, whatever its retry policy says."""
     if not cancel_requested or ending.state.finished:
         return ending
-    reason = ending.reason or CANCEL_REASON
-    cancelled = msgspec.structs.replace(ending, state=RunState.CANCELLED, due_at=None, reason=reason)
-    cancelled.followers, cancelled.reaction = (), None
-    return cancelled
+    reason = f"{CANCEL_REASON} ({ending.reason})" if ending.reason else CANCEL_REASON
+    return msgspec.structs.replace(ending, state=RunState.CANCELLED, due_at=None, reason=reason, reaction=None)
 
 
 @cache

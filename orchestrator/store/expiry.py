@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, select, update
 
 from orchestrator.core.runs import RunState
+from orchestrator.store.families import family_of
 from orchestrator.store.flow_progress import advance, ends_of
 from orchestrator.store.following import Followers, follow, nothing_follows
 from orchestrator.store.states import is_active, is_running, is_waiting
@@ -18,14 +19,17 @@ SOME = 1000
 
 
 def skip_expired(
-    connection: Connection, now: datetime, followers: Followers = nothing_follows
+    connection: Connection, now: datetime, followers: Followers = nothing_follows, only_run: int | None = None
 ) -> list[tuple[int, str]]:
-    """Skip what has expired, and create the runs that follow its end; gives (run id, job).
+    """Skip what has expired, and create the runs that follow its end; gives (run id, job). With `only_run`, of that
+    run and those that belong to it.
 
     Some at a time: the next call takes the rest. Served by `runs_expiring`: a claim takes a run out of it.
     """
     expired = and_(runs.c.expires_at <= now, runs.c.finished_at.is_(None), is_active, ~is_running, ~is_waiting)
     some = select(runs.c.id).where(runs.c.expires_at.is_not(None), expired).limit(SOME)
+    if only_run is not None:
+        some = some.where(runs.c.id.in_(family_of(only_run)))
     statement = (
         update(runs)
         .where(runs.c.id.in_(some))

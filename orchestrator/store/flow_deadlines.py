@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, exists, select, update
 from orchestrator.core.flows import StepKind
 from orchestrator.core.runs import RunState
 from orchestrator.store.claims import DEADLINE_REASON, SOME
+from orchestrator.store.families import family_of
 from orchestrator.store.flow_halts import Halt
 from orchestrator.store.flow_progress import Advanced, advance, ends_of
 from orchestrator.store.states import FAILED, is_waiting
@@ -17,12 +18,15 @@ from orchestrator.store.tables import flow_steps, flows, runs
 UNANSWERED_REASON = "nobody answered in time"
 
 
-def expire_waiting(connection: Connection, now: datetime) -> Advanced:
+def expire_waiting(connection: Connection, now: datetime, only_run: int | None = None) -> Advanced:
     """Stop workflows whose deadline has passed, but not their steps under `finally`; fail questions nobody answered.
+    With `only_run`, of that run and those that belong to it.
 
     Some at a time. Served by `runs_deadline`.
     """
     late = and_(runs.c.deadline_at.is_not(None), runs.c.deadline_at <= now, runs.c.finished_at.is_(None), is_waiting)
+    if only_run is not None:
+        late = and_(late, runs.c.id.in_(family_of(only_run)))
     if connection.execute(select(runs.c.id).where(late).limit(1)).first() is None:
         return Advanced()
     asks = exists().where(

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Select, and_, or_, select
 
+from orchestrator.store.batching import fill
 from orchestrator.store.candidates import CANDIDATE, Candidate, ClaimRequest, Lane, fetch, in_line
+from orchestrator.store.families import family_of
 from orchestrator.store.pauses import Paused
 from orchestrator.store.room import Room
 from orchestrator.store.starts import WHOLE_QUEUE, note_starts
@@ -21,22 +23,27 @@ LOOK_AT = 100
 
 
 class Picked(NamedTuple):
-    """The runs to claim; when rates let more start of what they hold back; and whose turn it was last in each lane."""
+    """The runs to claim; when rates let more start of what they hold back; whose turn it was last in each lane; and,
+    by the first of each, which of the runs are claimed together."""
 
     runs: list[Candidate]
     next_start: datetime | None
     turns: dict[Lane, str]
+    batches: dict[int, tuple[int, ...]]
 
 
 def pick(connection: Connection, request: ClaimRequest, paused: Paused) -> Picked:
     """The runs to claim now. Starts that count for a rate are logged."""
     if request.only_run is not None:
         only = _pick_only(connection, request, request.only_run)
-        return Picked(only or (_steps_of(connection, request) if request.step_reads else []), None, {})
+        if not only and request.step_reads:
+            only = _steps_of(connection, request, request.only_run)
+        return Picked(only, None, {}, {})
     room = Room(connection, request)
     queues = [queue for queue in request.queues if queue not in paused.queues]
     picked: list[Candidate] = []
     turns: dict[Lane, str] = {}
+    batches: dict[int, tuple[int, ...]] = {}
     for isolation, capacity in request.capacity.items():
         left = capacity
         for position, queue in enumerate(queues):
@@ -49,10 +56,15 @@ def pick(connection: Connection, request: ClaimRequest, paused: Paused) -> Picke
                 turns.update({lane: turn.last} if turn.last is not None else {})
             else:
                 taken = _take(connection, in_line(lane, request.now), share, room, paused.jobs)
-            room.count(queue, len(taken))
+            calls = len(taken)
+            if taken and request.batches:
+                taken, together = fill(connection, request, lane, taken)
+                calls = len(taken) - sum(len(run_ids) - 1 for run_ids in together.values())
+                batches |= together
+            room.count(queue, calls)
             picked += taken
-            left -= len(taken)
-    return Picked(picked, room.write(), turns)
+            left -= calls
+    return Picked(picked, room.write(), turns, batches)
 
 
 def _take(
@@ -83,14 +95,11 @@ def _take(
     return picked
 
 
-def _steps_of(connection: Connection, request: ClaimRequest) -> list[Candidate]:
+def _steps_of(connection: Connection, request: ClaimRequest, flow_id: int) -> list[Candidate]:
     """What may start of one workflow, and of those inside it."""
-    family = select(runs.c.id).where(runs.c.id == request.only_run).cte(recursive=True)
-    family = family.union_all(select(runs.c.id).join(family, runs.c.flow_id == family.c.id))
-    ours = runs.c.flow_id.in_(select(family.c.id))
     picked: list[Candidate] = []
     for isolation, capacity in request.capacity.items():
-        lane = CANDIDATE.where(is_queued, runs.c.isolation == isolation.value, ours)
+        lane = CANDIDATE.where(is_queued, runs.c.isolation == isolation.value, runs.c.flow_id.in_(family_of(flow_id)))
         picked += fetch(connection, lane.order_by(runs.c.rank, runs.c.id).limit(capacity))
     return picked
 

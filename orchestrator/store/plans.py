@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -12,6 +13,20 @@ from orchestrator.core.plan import Plan
 from orchestrator.store.tables import plans
 
 KEPT = 5
+
+
+def last_known(connection: Connection, jobs: Collection[str]) -> dict[str, Plan]:
+    """For each job, the newest of the plans kept that has it; a job that none has is absent."""
+    missing, found = set(jobs), dict[str, Plan]()
+    for number in list(connection.execute(select(plans.c.id).order_by(plans.c.id.desc())).scalars()) if missing else []:
+        body = connection.execute(select(plans.c.body).where(plans.c.id == number)).scalar()
+        plan = None if body is None else msgspec.msgpack.decode(body, type=Plan)
+        here = missing & plan.jobs.keys() if plan is not None else set()
+        found |= {job: plan for job in here if plan is not None}
+        missing -= here
+        if not missing:
+            break
+    return found
 
 
 def keep_plan(connection: Connection, plan: Plan, now: datetime) -> None:

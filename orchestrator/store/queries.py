@@ -151,3 +151,12 @@ def _run(row: RowMapping) -> Run:
 
 
 _PLAIN = [name for name in Run.__struct_fields__ if name != "progress"]
+
+
+def batches_of(connection: Connection, run_ids: Sequence[int]) -> dict[int, int]:
+    """Those of the runs that are worked off together with others, each with the run that its batch is named after."""
+    found: dict[int, int] = {}
+    for chunk in chunked(run_ids):
+        together = select(runs.c.id, runs.c.batch_id).where(runs.c.id.in_(chunk), runs.c.batch_id.is_not(None))
+        found.update((run_id, leader) for run_id, leader in connection.execute(together))
+    return found

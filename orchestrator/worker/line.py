@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.worker.interrupt import Interrupt
 from orchestrator.worker.masking import Mask
-from orchestrator.worker.messages import FromWorker, Noted, frame
+from orchestrator.worker.messages import FromWorker, Noted, frame, parted
 
 
 class Line:
@@ -29,7 +29,7 @@ class Line:
 
     def send(self, *messages: FromWorker) -> None:
         """Hand messages to the engine, whole and in order. A forked child's are dropped."""
-        data = frame(map(self.mask.hide, messages))
+        data = frame(part for message in messages for part in parted(self.mask.hide(message)))
         if not self.mine:
             return
         with self._interrupt.held_off(), self._lock:

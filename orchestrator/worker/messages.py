@@ -18,6 +18,7 @@ from orchestrator.core.plan import PluginSources, Resource, Secret
 from orchestrator.core.policies import Isolation
 from orchestrator.core.result_files import ResultFile
 from orchestrator.core.runs import ErrorInfo, Outcome
+from orchestrator.core.units import format_size
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
@@ -156,20 +157,50 @@ class Noted(Message, frozen=True):
     text: str
 
 
+class ItemEnded(Message, frozen=True):
+    """How one run of a batch ended, sent ahead where all of them together would make a long frame. It counts only once
+    the batch has `Finished`."""
+
+    run_id: int
+    attempt: int
+    """Of the batch."""
+    end: ItemEnd
+
+
 ToWorker = Setup | Assignment | Cancel | Stop
-FromWorker = Ready | Finished | Logged | Progressed | Checkpointed | Voided | Noted
+FromWorker = Ready | Finished | ItemEnded | Logged | Progressed | Checkpointed | Voided | Noted
 
 _LENGTH = struct.Struct(">I")
 MAX_FRAME = 64 * 2**20
+LONG_FRAME = 2**20
+"""Bytes above which messages don't share a frame."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode_to_worker = msgspec.msgpack.Decoder(list[ToWorker]).decode
 _decode_from_worker = msgspec.msgpack.Decoder(list[FromWorker]).decode
 
 
+class LongMessageError(ValueError):
+    """One message alone is longer than any frame may be."""
+
+
 def frame(messages: Iterable[ToWorker | FromWorker]) -> bytes:
-    """Encode messages as one frame."""
-    body = _encode(list(messages))
+    """Encode messages as one frame; where that would be long, as one for each. Raises `LongMessageError`."""
+    together = list(messages)
+    body = _encode(together)
+    if len(body) > LONG_FRAME and len(together) > 1:
+        return b"".join(frame([message]) for message in together)
+    if len(body) > MAX_FRAME:
+        raise LongMessageError(f"{format_size(len(body))}, and at most {format_size(MAX_FRAME)} are possible")
     return _LENGTH.pack(len(body)) + body
+
+
+def parted(message: FromWorker) -> Iterable[FromWorker]:
+    """The message; the end of a batch in parts, where it is long."""
+    if not isinstance(message, Finished) or len(message.items) < 2 or len(_encode(message)) <= LONG_FRAME:
+        return (message,)
+    run_id, attempt = message.run_id, message.attempt
+    ends = [ItemEnded(run_id=run_id, attempt=attempt, end=end) for end in message.items]
+    return (*ends, msgspec.structs.replace(message, items=()))
 
 
 class Frames:

@@ -173,6 +173,32 @@ def test_a_person_can_cancel_a_running_run_and_a_waiting_one(bench: Any, make_jo
     asyncio.run(body())
 
 
+@pytest.mark.parametrize("heeds", [True, False])
+def test_a_run_that_is_cancelled_while_it_runs_fires_what_follows_its_end(
+    bench: Any, make_job: MakeJob, heeds: bool
+) -> None:
+    """Also where it fails before it hears of that, though it had attempts left."""
+
+    async def body() -> None:
+        bench.executor.behave = lambda order: None if order.job == "tick" else Outcome.SUCCEEDED
+        followers = [make_job(f"on-{on.value}", after=(AfterTrigger(job="tick", on=on),)) for on in On]
+        run_id = enqueue(bench, make_job())
+        async with bench.running(make_job(retry=STEADY), *followers):
+            await bench.until(lambda: bench.executor.held)
+            if not heeds:
+                bench.executor.cancel = lambda *_: None
+            bench.view.write(requests.cancel, run_id, bench.clock.now())
+            if not heeds:
+                bench.executor.end(run_id, Outcome.FAILED, error=BOOM)
+            await bench.pass_time(timedelta(seconds=2))
+            await bench.until(lambda: bench.states("on-end") == ["succeeded"])
+        assert bench.states("tick") == ["cancelled"]
+        assert bench.runs("tick")[0].reason.startswith("cancelled on request")
+        assert [bench.runs(f"on-{on.value}") for on in (On.SUCCESS, On.FAILURE)] == [[], []]
+
+    asyncio.run(body())
+
+
 def test_output_progress_and_checkpoints_are_kept(bench: Any, make_job: MakeJob) -> None:
     async def body() -> None:
         bench.executor.behave = lambda _: None

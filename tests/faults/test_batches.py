@@ -114,3 +114,19 @@ def test_a_cancelled_run_stops_its_call_and_costs_the_others_nothing(project: Pr
     runs = {run["id"]: run for run in project.runs()}
     assert {runs[run_id]["state"] for run_id in made[1:]} == {"succeeded"}
     assert {runs[run_id]["attempt"] - runs[run_id]["uncharged"] for run_id in made[1:5]} == {1}
+
+
+def test_a_cancelled_member_lets_its_call_go_on_and_is_not_tried_again(project: Project) -> None:
+    project.write("jobs.yaml", JOBS + "      told: {call: post.tell, after: {job: letters, on: end}}\n")
+    project.plugin("post", POST + "\n    def tell(): pass\n")
+    with project.engine() as engine:
+        made = ask(project, 10)
+        engine.wait_for(lambda: len(calls(project)) == 1)
+        said = project.cli("cancel", str(made[1]), str(made[5])).ok()
+        assert f"run {made[5]} is worked off in one call with run {made[0]}, which goes on" in said.err
+        project.write("go", "")
+        engine.wait_for(lambda: {run["parent_id"] for run in project.runs(job="told")} == set(made))
+    runs = {run["id"]: run for run in project.runs(job="letters")}
+    assert {run_id for run_id in made if runs[run_id]["state"] != "succeeded"} == {made[5]}
+    assert (runs[made[5]]["state"], runs[made[5]]["attempt"]) == ("cancelled", 1)
+    assert runs[made[5]]["reason"] == "cancelled on request (RuntimeError: the box was full)"

@@ -28,6 +28,7 @@ jobs:
   once: {call: work.step, at_most_once: true}
   long: {call: work.long}
   spawn: {call: work.spawn}
+  pay: {call: work.long, at_most_once: true, on_failure: again}
 """
 WORK = """\
 import asyncio, os, subprocess, time
@@ -124,6 +125,21 @@ def _check_history(project: Project) -> None:
             assert did[run["id"]] >= 1
             assert ended == ["crashed"] * (len(ended) - 1) + ["succeeded"]
             assert began[run["id"]] <= len(ended)
+
+
+def test_one_run_in_the_foreground_leaves_what_a_killed_engine_left_to_who_knows_its_job(
+    at_work: Project, mark: str
+) -> None:
+    with at_work.engine() as engine:
+        (paid,) = enqueue(at_work, "pay")
+        engine.wait_for(lambda: journal(at_work, "began"))
+        kill(engine, mark)
+    at_work.cli("run", "--once", "again").ok()
+    assert at_work.show(paid)["run"]["state"] == "running"
+    with at_work.engine() as engine:
+        engine.wait_for(lambda: len(at_work.runs(job="again", state="succeeded")) == 2)
+    assert at_work.show(paid)["run"]["state"] == "failed"
+    assert [run_id for run_id, _ in journal(at_work, "began")].count(paid) == 1
 
 
 def test_a_callable_that_was_interrupted_by_a_killed_engine_runs_again_within_seconds(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from orchestrator.core.policies import Batching, Isolation
+from orchestrator.core.plan import Queue
+from orchestrator.core.policies import Batching, Isolation, RateLimit
 from orchestrator.core.runs import RunState
+from orchestrator.store.batching import LONGEST
 
 BATCHES = {"letters": Batching(size=3, wait=timedelta(seconds=10))}
 
@@ -83,3 +85,24 @@ def test_a_retry_forgets_the_batch_of_the_attempt_before(ledger: Any) -> None:
     ledger.later(seconds=20)
     assert claim(ledger, owner).batches == {made[1]: tuple(made[1:])}
     assert [ledger.run(run_id).batch_id for run_id in made[1:]] == [None, made[1]]
+
+
+def test_parameters_that_are_long_together_are_more_than_one_batch(ledger: Any) -> None:
+    owner = ledger.engine()
+    long = {"params": {"text": "x" * (LONGEST // 2)}}
+    made = [*letters(ledger, 2, **long), *letters(ledger, 1), *letters(ledger, 1, params={"text": "x" * LONGEST})]
+    first = claim(ledger, owner, capacity={Isolation.PROCESS: 2})
+    assert first.batches == {made[0]: (made[0],), made[1]: (made[1], made[2])}
+    ledger.later(seconds=10)
+    assert claim(ledger, owner).batches == {made[3]: (made[3],)}
+
+
+def test_a_call_is_one_start_of_a_rate_however_many_runs_it_has(ledger: Any) -> None:
+    owner = ledger.engine()
+    queue = Queue(name="default", rate_limit=RateLimit(count=2, period=timedelta(seconds=60)))
+    ruled = {"queues": ["default"], "ruled": {"default": queue}}
+    made = letters(ledger, 3)
+    assert claim(ledger, owner, **ruled).batches == {made[0]: tuple(made)}
+    more = letters(ledger, 9)
+    assert claim(ledger, owner, **ruled).batches == {more[0]: tuple(more[:3])}
+    assert claim(ledger, owner, **ruled).runs == []

@@ -147,11 +147,20 @@ def test_a_run_that_was_cancelled_meanwhile_does_not_start_again(ledger: Any, st
     owner = ledger.engine()
     run = ledger.running(owner)
     assert ledger.cancel(run.id) is RunState.RUNNING
-    settled = ledger.end(run, owner, state, due_at=ledger.at(seconds=9), followers=(ledger.new("child"),))
+    fields = {"due_at": ledger.at(seconds=9), "followers": (ledger.new("child"),), "reason": "ValueError: x"}
+    settled = ledger.end(run, owner, state, **fields)
     kept = ledger.run(run.id)
     assert settled.states == {run.id: RunState.CANCELLED}
-    assert (kept.state, kept.reason, kept.finished_at) == (RunState.CANCELLED, CANCEL_REASON, ledger.now)
-    assert settled.created == []
+    assert (kept.state, kept.finished_at) == (RunState.CANCELLED, ledger.now)
+    assert kept.reason == f"{CANCEL_REASON} (ValueError: x)"
+    assert [one.job for one in settled.created] == ["child"]
+
+
+@pytest.mark.parametrize("state", [RunState.SCHEDULED, RunState.QUEUED])
+def test_what_follows_a_cancelled_run_does_not_follow_one_that_starts_again(ledger: Any, state: RunState) -> None:
+    owner = ledger.engine()
+    run = ledger.running(owner)
+    assert ledger.end(run, owner, state, followers=(ledger.new("child"),)).created == []
 
 
 @pytest.mark.parametrize("state", [RunState.SUCCEEDED, RunState.FAILED])

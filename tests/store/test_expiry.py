@@ -33,6 +33,14 @@ def test_what_has_not_started_is_skipped_with_the_reason(ledger: Any) -> None:
     assert skip(ledger) == []
 
 
+def test_who_executes_one_run_skips_and_fails_no_other(ledger: Any) -> None:
+    over = {"expires_at": ledger.now, "deadline_at": ledger.now}
+    own, other = ledger.queued(**over), ledger.queued(**over)
+    assert ledger.store.write(expiry.skip_expired, ledger.now, only_run=own) == [(own, "tidy")]
+    assert ledger.store.write(claims.expire, ledger.now, only_run=own) == []
+    assert [run.id for run in ledger.store.write(claims.expire, ledger.now, only_run=other)] == [other]
+
+
 @pytest.mark.parametrize("rules", [{}, KEYED], ids=["plain", "keyed"])
 def test_nothing_is_claimed_after_that_instant_though_nobody_has_swept_yet(ledger: Any, rules: Any) -> None:
     owner = ledger.engine()
