@@ -310,7 +310,7 @@ def _sight(held: Held) -> StepSight | None:
     step, sight = held.job.step, held.run.sight
     if step is None or sight is None:
         return None
-    prepares = _prepares(held)
+    prepares, is_sub_job = _prepares(held), step.kind is StepKind.JOB
     # A condition that reads no item was asked when the step was prepared.
     asks = step.when_per_item is not prepares if step.prepares else True
     return msgspec.structs.replace(
@@ -318,7 +318,8 @@ def _sight(held: Held) -> StepSight | None:
         state=sight.state if step.is_final else None,
         is_matrix=step.is_matrix,
         when=step.when if asks else None,
+        when_of_item=step.when if prepares and step.when_per_item and is_sub_job else None,
         prepares=prepares,
         foreach=step.foreach if prepares else None,
-        is_sub_job=step.kind is StepKind.JOB,
+        is_sub_job=is_sub_job,
     )

@@ -34,6 +34,7 @@ def _new_step(plan: Plan, step: Step, now: datetime) -> NewStep:
         templates=Templates(
             run=_run_of(plan, step, hidden, now),
             prepare=_preparation(hidden, now) if step.prepares else None,
+            key=plan.jobs[step.sub_job].group_by if step.kind is StepKind.JOB else None,
         ),
         items=items_of(step.foreach, is_matrix=step.is_matrix) if known else None,
         skip_reason=CONDITION_REASON if step.when is False else None,
