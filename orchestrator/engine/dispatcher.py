@@ -15,7 +15,7 @@ from orchestrator.core.errors import DamagedError, OrchestratorError, StoreError
 from orchestrator.core.flows import StepKind, StepSight
 from orchestrator.core.plan import Job, Plan
 from orchestrator.core.policies import Isolation, Overlap
-from orchestrator.core.runs import Outcome
+from orchestrator.core.runs import Cause, Outcome
 from orchestrator.engine.batching import items_of
 from orchestrator.engine.events import Emit, Event
 from orchestrator.engine.flowing import needs_no_worker, new_flow
@@ -246,6 +246,9 @@ class Dispatcher:
             return None, str(error)
 
     def _why_impossible(self, run: ClaimedRun, job: Job | None) -> str | None:
+        if job is None and run.cause is Cause.STEP and "/" in run.job:
+            flow, _, step = run.job.partition("/")
+            return f"step `{step}` of `{flow}` is no longer declared in {self._plan.path}"
         if job is None:
             return f"no job {run.job!r} is declared in {self._plan.path}"
         return job.unusable

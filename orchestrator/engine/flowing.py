@@ -21,6 +21,12 @@ def new_flow(plan: Plan, flow: Job, now: datetime) -> NewFlow:
     return NewFlow(steps=tuple(_new_step(plan, step, now) for step in flow.steps))
 
 
+def with_former_steps(plan: Plan, former: Plan) -> Plan:
+    """The plan, and the steps that it has no more: workflows that began by the former one may still come to them."""
+    gone = {name: job for name, job in former.jobs.items() if job.step is not None and name not in plan.jobs}
+    return msgspec.structs.replace(plan, jobs={**plan.jobs, **gone}) if gone else plan
+
+
 def needs_no_worker(job: Job) -> bool:
     """Whether a claimed run of the job is for the engine itself: a workflow to begin, or a step that has slept."""
     return bool(job.steps) or (job.step is not None and job.step.kind is StepKind.SLEEP)

@@ -138,6 +138,33 @@ async def test_a_change_of_the_plan_does_not_disturb_a_workflow_under_way(bench:
     assert [one.name for one in bench.view.read(flow_views.list_steps, flow)] == ["a", "b"]
 
 
+async def test_steps_that_are_gone_from_the_plan_are_known_to_the_engine_until_it_ends(bench: Bench) -> None:
+    jobs = flow_of("flow", step("a"), step("b", "a"), step("c", "b"))
+    bench.executor.behave = nothing_ends
+
+    def is_running(job: str) -> bool:
+        return job in [order.job for order in bench.executor.held.values()]
+
+    def end_one() -> None:
+        bench.executor.end(next(iter(bench.executor.held)), Outcome.SUCCEEDED)
+
+    async with bench.running(*jobs) as engine:
+        flow = ask(bench, jobs[0])
+        await bench.until(lambda: is_running("flow/a"))
+        changed = {job.name: job for job in flow_of("flow", step("a"))}
+        await engine.apply(msgspec.structs.replace(engine._plan, jobs=changed))
+        await engine.apply(msgspec.structs.replace(engine._plan, jobs={}))
+        end_one()
+        await bench.until(lambda: is_running("flow/b"))
+        end_one()
+        await bench.until(lambda: is_running("flow/c"))
+    async with bench.running(*changed.values()):
+        await bench.until(lambda: bench.states("flow") == ["failed"])
+    (failed,) = [one for one in bench.view.read(flow_views.list_steps, flow) if one.name == "c"]
+    assert failed.reason == "step `c` of `flow` is no longer declared in /nowhere/jobs.yaml"
+    assert bench.states("flow/b") == ["succeeded"]
+
+
 async def test_a_workflow_is_forgotten_with_all_that_is_its_own(bench: Bench) -> None:
     keep = Retention(age=timedelta(days=1), failed_age=timedelta(days=1))
     inner = flow_of("inner", step("x"), retention=keep)
