@@ -18,7 +18,7 @@ from orchestrator.core.policies import Isolation, Overlap
 from orchestrator.core.runs import Cause, Outcome
 from orchestrator.engine.batching import items_of
 from orchestrator.engine.events import Emit, Event
-from orchestrator.engine.flowing import needs_no_worker, new_flow
+from orchestrator.engine.flowing import is_workerless, needs_no_worker, new_flow
 from orchestrator.engine.hooks import merged_for_delivery
 from orchestrator.engine.verdict import Held
 from orchestrator.executors.contract import Ended, Executor, Order
@@ -82,6 +82,7 @@ class Dispatcher:
         self._isolations = sorted({job.isolation for job in plan.jobs.values()})
         self._step_reads = {job.name: job.step.reads for job in plan.jobs.values() if job.step is not None}
         self._flow_jobs = [job.name for job in plan.jobs.values() if job.steps and job.concurrency is not None]
+        self._workerless = frozenset(job.name for job in plan.jobs.values() if is_workerless(job))
         self._replaces = any(job.overlap is Overlap.REPLACE for job in plan.jobs.values())
         self.wake()
 
@@ -181,6 +182,7 @@ class Dispatcher:
             listen=listen,
             step_reads=self._step_reads,
             flow_jobs=self._flow_jobs,
+            workerless=self._workerless,
             only_run=self._only_run,
         )
 

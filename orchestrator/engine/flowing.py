@@ -32,6 +32,11 @@ def needs_no_worker(job: Job) -> bool:
     return bool(job.steps) or (job.step is not None and job.step.kind is StepKind.SLEEP)
 
 
+def is_workerless(job: Job) -> bool:
+    """Whether no run of the job is ever for a worker: that of a step that is prepared is."""
+    return needs_no_worker(job) and not (job.step is not None and job.step.prepares)
+
+
 def _new_step(plan: Plan, step: Step, now: datetime) -> NewStep:
     hidden = plan.jobs[step.job]
     known = step.foreach is not None and not holds_template(step.foreach)

@@ -49,7 +49,7 @@ def pick(connection: Connection, request: ClaimRequest, paused: Paused) -> Picke
                 turns.update({lane: turn.last} if turn.last is not None else {})
             else:
                 taken = _take(connection, in_line(lane, request.now), share, room, paused.jobs)
-            room.count(queue, len(taken))
+            room.count(queue, taken)
             picked += taken
             left -= len(taken)
     return Picked(picked, room.write(), turns)
@@ -99,7 +99,7 @@ def _pick_only(connection: Connection, request: ClaimRequest, run_id: int) -> li
     """One run, whatever stands before it; others shall know of the start where a rate limits theirs."""
     ready = or_(is_queued, and_(is_scheduled, runs.c.attempt == 0))
     picked = fetch(connection, CANDIDATE.where(runs.c.id == run_id, ready))
-    if picked and request.ruled:
+    if picked and request.ruled and picked[0].job not in request.workerless:
         name, key = connection.execute(select(runs.c.queue, runs.c.group_key).where(runs.c.id == run_id)).one()
         queue = request.ruled.get(name)
         if queue is not None and queue.rate_limit is not None:

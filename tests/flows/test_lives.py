@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.core.flows import OnFailure, Step, StepKind
 from orchestrator.core.hooks import Hook, HookKind
-from orchestrator.core.plan import Job, Retention
-from orchestrator.core.policies import Overlap, Retry
+from orchestrator.core.plan import Job, Queue, Retention
+from orchestrator.core.policies import Overlap, RateLimit, Retry
 from orchestrator.core.runs import Cause, Outcome, RunState
 from orchestrator.engine.newruns import new_run
 from orchestrator.executors.contract import Order
@@ -163,6 +163,23 @@ async def test_steps_that_are_gone_from_the_plan_are_known_to_the_engine_until_i
     (failed,) = [one for one in bench.view.read(flow_views.list_steps, flow) if one.name == "c"]
     assert failed.reason == "step `c` of `flow` is no longer declared in /nowhere/jobs.yaml"
     assert bench.states("flow/b") == ["succeeded"]
+
+
+async def test_what_no_worker_executes_uses_up_no_rate(bench: Bench) -> None:
+    nap = timedelta(milliseconds=100)
+    sleeps = [step(f"s{n}", kind=StepKind.SLEEP, pause=nap) for n in range(3)]
+    jobs = flow_of("flow", *sleeps, step("call", "s0", "s1", "s2"), queue="slow")
+    jobs = [msgspec.structs.replace(job, queue="slow") for job in jobs]
+    slow = Queue(name="slow", rate_limit=RateLimit(count=1, period=timedelta(hours=1)))
+    async with bench.running(*jobs, queues=(slow,)):
+        ask(bench, jobs[0])
+        await bench.until(lambda: bench.states("flow/s2") == ["scheduled"])
+        await bench.pass_time(nap, nap)
+        await bench.until(lambda: bench.states("flow") == ["succeeded"])
+        # The one that a worker executed did.
+        ask(bench, jobs[0])
+        await bench.at_rest()
+        assert bench.states("flow") == ["succeeded", "queued"]
 
 
 async def test_a_workflow_is_forgotten_with_all_that_is_its_own(bench: Bench) -> None:
