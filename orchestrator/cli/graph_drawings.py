@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 
 from orchestrator.core.flows import Step, StepKind
-from orchestrator.core.plan import TEMPLATE_KEY, Job
+from orchestrator.core.json_values import TEMPLATE_KEY
+from orchestrator.core.plan import Job
 from orchestrator.core.units import format_duration
 
 

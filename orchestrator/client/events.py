@@ -48,6 +48,8 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     ended: int = 0
     done: int | None = None
     total: int | None = None
+    number: int = 0
+    """To a person, which attempt was the last whose start was told."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -97,7 +99,9 @@ class _Telling:
         for attempt in attempts:
             if attempt.attempt > self._told.ended:
                 self._attempt(attempt, last=attempt is attempts[-1])
-        if run.state is not RunState.RUNNING and not run.state.finished and self._told.started > self._told.ended:
+        if run.looks:
+            pass  # what left no record was a look: it comes back after each, and there may be thousands
+        elif run.state is not RunState.RUNNING and not run.state.finished and self._told.started > self._told.ended:
             self._told = msgspec.structs.replace(self._told, ended=run.attempt)
             self._say(Happening.RETRYING, run.due_at, reason="it was given back before it began")
         if run.state is RunState.RUNNING:
@@ -121,7 +125,10 @@ class _Telling:
 
     def _start(self, attempt: int, number: int, at: datetime) -> None:
         if attempt > self._told.started:
-            self._told = Told(attempt, self._told.ended)
+            is_told = self._run.looks and number == self._told.number
+            self._told = Told(attempt, self._told.ended, number=number)
+            if is_told:
+                return
             self._say(Happening.STARTED, at, attempt=number)
 
     def _progress(self, number: int, at: datetime) -> None:

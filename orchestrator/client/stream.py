@@ -167,5 +167,6 @@ def _news_of_known(connection: Connection, scope: Scope, place: Position, now: d
         if steps:
             tellings.append(steps)
         elif run_id in present:
-            place.runs[run_id] = as_told(present[run_id])  # what has changed is nothing to tell of
+            # What has changed is nothing to tell of.
+            place.runs[run_id] = msgspec.structs.replace(as_told(present[run_id]), number=told.number)
     return tellings

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.config.source import BROKEN
 from orchestrator.core.errors import UnitError
-from orchestrator.core.plan import TEMPLATE_KEY
+from orchestrator.core.json_values import TEMPLATE_KEY
 from orchestrator.core.units import parse_duration, parse_size
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -18,8 +18,8 @@ from orchestrator.config.sections import Entry
 from orchestrator.config.source import BROKEN, Place
 from orchestrator.config.template_paths import Path, reading, templates_in
 from orchestrator.core.flows import ItemsError, Step, StepKind, items_of
-from orchestrator.core.json_values import holds_template
-from orchestrator.core.plan import TEMPLATE_KEY, Job
+from orchestrator.core.json_values import TEMPLATE_KEY, holds_template
+from orchestrator.core.plan import Job
 
 
 class StepTemplates:

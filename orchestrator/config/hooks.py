@@ -14,7 +14,8 @@ from orchestrator.config.sections import Entry
 from orchestrator.config.source import Place
 from orchestrator.core.catalogue import ParamCheck
 from orchestrator.core.hooks import Hook, HookKind
-from orchestrator.core.plan import TEMPLATE_KEY, Job
+from orchestrator.core.json_values import TEMPLATE_KEY
+from orchestrator.core.plan import Job
 
 Found = dict[HookKind, tuple[Hook, ...]]
 _EVENT = {"event": {TEMPLATE_KEY: ""}}

@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from orchestrator.config.fields import shown, wrong
 from orchestrator.config.source import BROKEN
+from orchestrator.core.json_values import TEMPLATE_KEY
 from orchestrator.core.keys import KeyPath, KeyTemplate
-from orchestrator.core.plan import TEMPLATE_KEY
 
 _PLACE = re.compile(r"\{\{\s*params((?:\.[A-Za-z_][A-Za-z0-9_]*)+)\s*\}\}")
 _FOREIGN = re.compile(r"\{\{.*?(?:\}\}|$)|\{%.*?(?:%\}|$)|\{#.*?(?:#\}|$)", re.DOTALL)

@@ -12,7 +12,8 @@ from orchestrator.config.rendering import plain
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Entry
 from orchestrator.core.hooks import DELIVER_CALL, Notifier
-from orchestrator.core.plan import TEMPLATE_KEY, Job
+from orchestrator.core.json_values import TEMPLATE_KEY
+from orchestrator.core.plan import Job
 from orchestrator.core.policies import Backoff, Isolation, Jitter, Overlap, Retry
 
 SUBJECT = "{{ event.job }}: {{ event.kind }}{% if count > 1 %} and {{ count - 1 }} more{% endif %}"

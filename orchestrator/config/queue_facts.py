@@ -10,6 +10,7 @@ from orchestrator.config.key_texts import missing_from, path_text, rendered_in
 from orchestrator.config.rendering import has_broken
 from orchestrator.config.report import Report
 from orchestrator.config.sections import Entry
+from orchestrator.core.flows import StepKind
 from orchestrator.core.keys import KeyTemplate
 from orchestrator.core.plan import Job, Queue
 
@@ -30,8 +31,16 @@ def with_queue(job: Job, queue: Queue | None, entry: Entry[Any], report: Report)
 def _check_key(job: Job, key: KeyTemplate, entry: Entry[Any], report: Report) -> None:
     """Parameters may come with the request to run a job, but what fires by itself has only those of the file."""
     if (late := rendered_in(key, job.params)) is not None:
-        message = f"`{path_text(late)}`, by which queue `{job.queue}` keeps runs apart, is known only when they start"
-        report.warning("late-key", message, entry.at("params", *late.names[:1]), "write the value itself")
+        if job.step is not None and job.step.kind is StepKind.JOB:
+            return  # those are another job's, and rendered before its runs are created
+        message = (
+            f"`{path_text(late)}`, by which queue `{job.queue}` keeps runs apart, is known only when they start: "
+            "the limits of a key don't hold for them"
+        )
+        hint = "write the value itself"
+        if job.step is not None:
+            hint = f"make the call a job of its own with `queue: {job.queue}`, and run it by a step with `job`"
+        report.warning("late-key", message, entry.at("params", *late.names[:1]), hint)
     elif (job.triggers or job.after or job.on_start) and (lacking := missing_from(key, job.params)) is not None:
         message = (
             f"job `{job.name}` has no `{path_text(lacking)}`, by which queue `{job.queue}` keeps runs apart: "

@@ -14,8 +14,7 @@ from orchestrator.config.report import Report
 from orchestrator.config.source import BROKEN, Block, Items, Path_, Source
 from orchestrator.config.templates import Compiled, Mention, TemplateFault, compiled, evaluate, is_template
 from orchestrator.core.hooks import EVENT_NAMES
-from orchestrator.core.json_values import holds_template
-from orchestrator.core.plan import TEMPLATE_KEY
+from orchestrator.core.json_values import TEMPLATE_KEY, holds_template
 
 
 class Use(Enum):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jinja2 import meta, nodes
 
 from orchestrator.config.templates import parsed
-from orchestrator.core.plan import TEMPLATE_KEY
+from orchestrator.core.json_values import TEMPLATE_KEY
 
 Path = tuple[str, ...]
 Steps = tuple[str | int, ...]

@@ -15,7 +15,8 @@ from jinja2.exceptions import SecurityError, UndefinedError
 from orchestrator.config.namespaces import Names
 from orchestrator.config.sandbox import BUDGET, MAX_OUTPUT, Budget, Sandbox, refuse_nodes
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.plan import TEMPLATE_KEY, Secret
+from orchestrator.core.json_values import TEMPLATE_KEY
+from orchestrator.core.plan import Secret
 from orchestrator.core.result_files import LARGEST
 
 MAX_TEMPLATE = 64 * 1024

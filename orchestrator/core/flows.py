@@ -124,6 +124,8 @@ class StepSight(msgspec.Struct, frozen=True, kw_only=True):
     index: int | None = None
     is_matrix: bool = False
     when: Any = None
+    when_of_item: Any = None
+    """The condition that a preparation asks for each item: their runs are another job's, which knows none."""
     prepares: bool = False
     """The attempt renders the condition, the items and the parameters, and calls nothing."""
     foreach: Any = None

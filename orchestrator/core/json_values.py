@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.core.plan import TEMPLATE_KEY
-
+TEMPLATE_KEY = "$template"
+"""A value `{"$template": text}` is rendered by the worker just before the attempt, with `run` and `job`."""
 DEEPEST = 200
 """Levels of lists and objects: far fewer than Python's limit, which comes sooner or later depending on who calls."""
 

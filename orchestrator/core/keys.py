@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.core.json_values import holds_template
+
 LONGEST = 200
 """Characters; a longer key is cut, and its end replaced by a hash of the whole."""
 
@@ -34,7 +36,8 @@ def template_text(template: KeyTemplate) -> str:
 
 
 def make_key(template: KeyTemplate, params: Mapping[str, Any] | None) -> str | None:
-    """The key of a run with these parameters; None when a place in it is missing or empty: it shares nothing."""
+    """The key of a run with these parameters; None when a place in it is missing, empty or a template, which the
+    worker renders only when the attempt starts: it shares nothing."""
     parts = []
     for part in template:
         text = part if isinstance(part, str) else _text_at(part, params or {})
@@ -42,6 +45,11 @@ def make_key(template: KeyTemplate, params: Mapping[str, Any] | None) -> str | N
             return None
         parts.append(text)
     return shortened("".join(parts))
+
+
+def group_key(template: KeyTemplate | None, params: Mapping[str, Any] | None) -> str:
+    """What a run of a queue with limits for each key shares them by."""
+    return (None if template is None else make_key(template, params)) or NO_KEY
 
 
 def key_of_all(params: Mapping[str, Any] | None) -> str:
@@ -65,6 +73,6 @@ def _text_at(path: KeyPath, params: Mapping[str, Any]) -> str | None:
         if not isinstance(value, Mapping) or name not in value:
             return None
         value = value[name]
-    if value is None or value == "":
+    if value is None or value == "" or holds_template(value):
         return None
     return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()

@@ -16,8 +16,6 @@ from orchestrator.core.triggers import AfterTrigger, TimeTrigger
 DEFAULT_QUEUE = "default"
 DEFAULT_AGING = timedelta(minutes=5)
 DEFAULT_TIMEOUT = timedelta(minutes=5)
-TEMPLATE_KEY = "$template"
-"""A parameter value `{"$template": text}` is rendered by the worker just before the attempt, with `run` and `job`."""
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):

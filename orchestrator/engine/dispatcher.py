@@ -15,10 +15,10 @@ from orchestrator.core.errors import DamagedError, OrchestratorError, StoreError
 from orchestrator.core.flows import StepKind, StepSight
 from orchestrator.core.plan import Job, Plan
 from orchestrator.core.policies import Isolation, Overlap
-from orchestrator.core.runs import Outcome
+from orchestrator.core.runs import Cause, Outcome
 from orchestrator.engine.batching import items_of
 from orchestrator.engine.events import Emit, Event
-from orchestrator.engine.flowing import needs_no_worker, new_flow
+from orchestrator.engine.flowing import is_workerless, needs_no_worker, new_flow
 from orchestrator.engine.hooks import merged_for_delivery
 from orchestrator.engine.verdict import Held, prepares
 from orchestrator.executors.contract import Ended, Executor, Order
@@ -82,6 +82,7 @@ class Dispatcher:
         self._isolations = sorted({job.isolation for job in plan.jobs.values()})
         self._step_reads = {job.name: job.step.reads for job in plan.jobs.values() if job.step is not None}
         self._flow_jobs = [job.name for job in plan.jobs.values() if job.steps and job.concurrency is not None]
+        self._workerless = frozenset(job.name for job in plan.jobs.values() if is_workerless(job))
         self._replaces = any(job.overlap is Overlap.REPLACE for job in plan.jobs.values())
         self.wake()
 
@@ -181,6 +182,7 @@ class Dispatcher:
             listen=listen,
             step_reads=self._step_reads,
             flow_jobs=self._flow_jobs,
+            workerless=self._workerless,
             only_run=self._only_run,
         )
 
@@ -246,6 +248,9 @@ class Dispatcher:
             return None, str(error)
 
     def _why_impossible(self, run: ClaimedRun, job: Job | None) -> str | None:
+        if job is None and run.cause is Cause.STEP and "/" in run.job:
+            flow, _, step = run.job.partition("/")
+            return f"step `{step}` of `{flow}` is no longer declared in {self._plan.path}"
         if job is None:
             return f"no job {run.job!r} is declared in {self._plan.path}"
         return job.unusable
@@ -304,7 +309,7 @@ def _sight(held: Held) -> StepSight | None:
     step, sight = held.job.step, held.run.sight
     if step is None or sight is None:
         return None
-    is_preparing = prepares(held)
+    is_preparing, is_sub_job = prepares(held), step.kind is StepKind.JOB
     # A condition that reads no item was asked when the step was prepared.
     asks = step.when_per_item is not is_preparing if step.prepares else True
     return msgspec.structs.replace(
@@ -313,7 +318,8 @@ def _sight(held: Held) -> StepSight | None:
         state=sight.state if step.is_final else None,
         is_matrix=step.is_matrix,
         when=step.when if asks else None,
+        when_of_item=step.when if is_preparing and step.when_per_item and is_sub_job else None,
         prepares=is_preparing,
         foreach=step.foreach if is_preparing else None,
-        is_sub_job=step.kind is StepKind.JOB,
+        is_sub_job=is_sub_job,
     )

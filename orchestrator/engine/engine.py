@@ -19,6 +19,7 @@ from orchestrator.core.runs import RunState
 from orchestrator.engine.consequences import Consequences
 from orchestrator.engine.dispatcher import Dispatcher
 from orchestrator.engine.events import Emit, Event
+from orchestrator.engine.flowing import with_former_steps
 from orchestrator.engine.inbox import Inbox
 from orchestrator.engine.lateness import Watch
 from orchestrator.engine.maintenance import Maintenance, Task
@@ -124,10 +125,11 @@ class Engine:
 
         Raises `StoreError` where waiting runs can't be told; the plan is in use all the same, and may be applied again.
         """
-        await self._scheduler.apply(plan, self._take_up)
-        if self._plan is not plan:
+        whole = with_former_steps(plan, self._plan)
+        await self._scheduler.apply(whole, self._take_up)
+        if self._plan is not whole:
             return  # it is stopping
-        await self._align(plan)
+        await self._align(whole)
         await self._store.submit(keep_plan, plan, self._clock.now())
         await self._store.submit(instances.note_config, self._dispatcher.owner, self._clock.now(), None)
         _spare_the_collector()

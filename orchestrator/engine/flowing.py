@@ -21,9 +21,20 @@ def new_flow(plan: Plan, flow: Job, now: datetime) -> NewFlow:
     return NewFlow(steps=tuple(_new_step(plan, step, now) for step in flow.steps))
 
 
+def with_former_steps(plan: Plan, former: Plan) -> Plan:
+    """The plan, and the steps that it has no more: workflows that began by the former one may still come to them."""
+    gone = {name: job for name, job in former.jobs.items() if job.step is not None and name not in plan.jobs}
+    return msgspec.structs.replace(plan, jobs={**plan.jobs, **gone}) if gone else plan
+
+
 def needs_no_worker(job: Job) -> bool:
     """Whether a claimed run of the job is for the engine itself: a workflow to begin, or a step that has slept."""
     return bool(job.steps) or (job.step is not None and job.step.kind is StepKind.SLEEP)
+
+
+def is_workerless(job: Job) -> bool:
+    """Whether no run of the job is ever for a worker: that of a step that is prepared is."""
+    return needs_no_worker(job) and not (job.step is not None and job.step.prepares)
 
 
 def _new_step(plan: Plan, step: Step, now: datetime) -> NewStep:
@@ -34,6 +45,7 @@ def _new_step(plan: Plan, step: Step, now: datetime) -> NewStep:
         templates=Templates(
             run=_run_of(plan, step, hidden, now),
             prepare=_preparation(hidden, now) if step.prepares else None,
+            key=plan.jobs[step.sub_job].group_by if step.kind is StepKind.JOB else None,
         ),
         items=items_of(step.foreach, is_matrix=step.is_matrix) if known else None,
         skip_reason=CONDITION_REASON if step.when is False else None,

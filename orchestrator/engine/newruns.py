@@ -11,9 +11,9 @@ import msgspec
 
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.hooks import DELIVERY
-from orchestrator.core.json_values import DEEPEST, holds_template, is_too_deep
-from orchestrator.core.keys import NO_KEY, key_of_all, make_key, shortened
-from orchestrator.core.plan import TEMPLATE_KEY, Job, Plan
+from orchestrator.core.json_values import DEEPEST, TEMPLATE_KEY, holds_template, is_too_deep
+from orchestrator.core.keys import group_key, key_of_all, make_key, shortened
+from orchestrator.core.plan import Job, Plan
 from orchestrator.core.policies import KEY_UNIQUE, Overlap
 from orchestrator.core.runs import Cause, RunState
 from orchestrator.core.triggers import On
@@ -102,8 +102,7 @@ def _uniqueness(job: Job, params: dict[str, Any], key: str | None, now: datetime
 
 def key_of(job: Job | None, params: dict[str, Any] | None) -> str:
     """What a run of a queue with limits for each key shares them by."""
-    template = None if job is None else job.group_by
-    return (None if template is None else make_key(template, params)) or NO_KEY
+    return group_key(None if job is None else job.group_by, params)
 
 
 def _check(params: dict[str, Any]) -> None:

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, false, func, select
 
+from orchestrator.core.flows import StepKind
 from orchestrator.core.runs import Attempt, Cause, RunState
 from orchestrator.store.chunks import chunked
 from orchestrator.store.rows import as_record
 from orchestrator.store.states import is_active
-from orchestrator.store.tables import attempts, runs
+from orchestrator.store.tables import attempts, flow_steps, runs
 
 
 class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +34,8 @@ class Glimpse(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     progress_done: int | None
     progress_total: int | None
+    looks: bool
+    """It is the step of a workflow that waits for something: an attempt may be one of many looks."""
 
 
 class Mark(NamedTuple):
@@ -52,7 +55,11 @@ class Scope(msgspec.Struct, frozen=True):
     run: int | None = None
 
 
-_COLUMNS = [runs.c[name] for name in Glimpse.__struct_fields__]
+_its_step = and_(flow_steps.c.flow_id == runs.c.flow_id, flow_steps.c.name == runs.c.step)
+_looks = func.coalesce(flow_steps.c.kind == StepKind.WAIT_FOR.value, false()).label("looks")
+_GLIMPSE = select(*(runs.c[name] for name in Glimpse.__struct_fields__ if name != "looks"), _looks).select_from(
+    runs.outerjoin(flow_steps, _its_step)  # served by its primary key
+)
 
 
 def newer(connection: Connection, scope: Scope, after_id: int, limit: int) -> list[Glimpse]:
@@ -60,7 +67,7 @@ def newer(connection: Connection, scope: Scope, after_id: int, limit: int) -> li
 
     Served by the primary key or, for jobs, `runs_history`.
     """
-    statement = select(*_COLUMNS).where(runs.c.id > after_id, *_within(scope)).order_by(runs.c.id).limit(limit)
+    statement = _GLIMPSE.where(runs.c.id > after_id, *_within(scope)).order_by(runs.c.id).limit(limit)
     return [as_record(Glimpse, row) for row in connection.execute(statement).mappings()]
 
 
@@ -75,7 +82,7 @@ def glimpses(connection: Connection, run_ids: Collection[int]) -> dict[int, Glim
     """Those of the runs that still exist."""
     found: dict[int, Glimpse] = {}
     for chunk in chunked(sorted(run_ids)):
-        rows = connection.execute(select(*_COLUMNS).where(runs.c.id.in_(chunk))).mappings()
+        rows = connection.execute(_GLIMPSE.where(runs.c.id.in_(chunk))).mappings()
         found.update((row["id"], as_record(Glimpse, row)) for row in rows)
     return found
 

@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from orchestrator.core.policies import Isolation
-from orchestrator.store.states import is_active, is_running
+from orchestrator.store.chunks import chunked
+from orchestrator.store.plans import key_rules
+from orchestrator.store.states import is_active, is_queued, is_running
 from orchestrator.store.tables import runs
 
 
@@ -39,6 +41,28 @@ def without_key(connection: Connection, queues: Collection[str]) -> list[tuple[i
     unkeyed = select(runs.c.id, runs.c.job, runs.c.params).where(is_active, runs.c.group_key.is_(None))
     found = connection.execute(unkeyed.where(runs.c.queue.in_(queues)).limit(SOME))
     return [(run_id, job, params) for run_id, job, params in found]
+
+
+_KEYING = (runs.c.id, runs.c.queue, runs.c.job, runs.c.params)
+
+
+def key_anew(connection: Connection, run_ids: Collection[int]) -> None:
+    """Give keys to those of these runs, and of the steps of those that are workflows, that wait again in a queue which
+    has got keys since they were created: else they would wait until an engine looks for such runs."""
+    found: dict[int, tuple[str, str, Any]] = {}
+    for chunk in chunked(sorted(run_ids)):
+        statement = select(runs.c.id, runs.c.queue, runs.c.job, runs.c.params).where(
+            is_queued, runs.c.group_key.is_(None)
+        )
+        for which in (runs.c.id.in_(chunk), runs.c.flow_id.in_(chunk)):
+            found.update((row[0], (row[1], row[2], row[3])) for row in connection.execute(statement.where(which)))
+    if not found:
+        return
+    rules = key_rules(connection)
+    keyed = set(rules.keyed)
+    keys = {run_id: rules.key_of(job, params) for run_id, (queue, job, params) in found.items() if queue in keyed}
+    if keys:
+        give_keys(connection, keys)
 
 
 def give_keys(connection: Connection, keys: Mapping[int, str]) -> None:

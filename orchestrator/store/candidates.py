@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -38,6 +38,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The jobs that are steps of workflows, and the steps whose results their templates read."""
     flow_jobs: Sequence[str] = ()
     """Workflows of which only so many may be under way: those that wait for their steps count."""
+    workerless: Collection[str] = ()
+    """Jobs whose runs no worker executes, workflows and sleeps: they use up no rate."""
     listen: bool = False
     """Also look for what people asked meanwhile: pauses, and cancellations of this owner's attempts."""
     only_run: int | None = None

@@ -20,7 +20,7 @@ from orchestrator.store.flow_consequences import follow_flow
 from orchestrator.store.flow_halts import Halt, halt
 from orchestrator.store.flow_results import FlowResult, flow_result
 from orchestrator.store.flow_rows import FlowRow, StepRow, Templates
-from orchestrator.store.flow_rules import failure_of, outcome, readiness, settled_state, stops_flow
+from orchestrator.store.flow_rules import CONDITION_REASON, failure_of, outcome, readiness, settled_state, stops_flow
 from orchestrator.store.flow_starts import Expansion, runs_of
 from orchestrator.store.states import QUEUED, is_waiting
 from orchestrator.store.tables import flows, runs
@@ -240,10 +240,10 @@ class _Progress:
             return
         created = create_runs(self._connection, new)
         self.created += created
-        # A run may be created as skipped: the job of a sub-workflow can't run.
+        # A run may be created as skipped: its condition is false, or the job of a sub-workflow can't run.
         self._ends += [
-            StepEnd(flow_id=run.flow_id, step=run.step, item_index=run.item_index, state=RunState.FAILED,
-                    reason=run.skip_reason)
+            StepEnd(flow_id=run.flow_id, step=run.step, item_index=run.item_index, state=_end_of(run),
+                    reason=run.skip_reason, began=_end_of(run) is RunState.FAILED)
             for run, made in zip(new, created, strict=True)
             if made.state.finished and run.flow_id is not None and run.step is not None
         ]  # fmt: skip
@@ -269,6 +269,11 @@ class _Progress:
                 )
             )
         self.created += follow_flow(self._connection, flow.id, state, reason, self._now)
+
+
+def _end_of(run: NewRun) -> RunState:
+    """What the end of a run that is created as skipped means to its step."""
+    return RunState.SKIPPED if run.skip_reason == CONDITION_REASON else RunState.FAILED
 
 
 def _of_item(step: StepRow, end: StepEnd) -> str | None:

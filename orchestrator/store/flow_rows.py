@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from orchestrator.core.flows import OnFailure, Step, StepKind
+from orchestrator.core.keys import KeyTemplate
 from orchestrator.core.runs import RunState
 from orchestrator.store.chunks import chunked
 from orchestrator.store.creation import NewRun
@@ -28,6 +29,8 @@ class Templates(msgspec.Struct, frozen=True, kw_only=True):
     run: NewRun
     prepare: NewRun | None = None
     """For a step whose runs a worker has to prepare."""
+    key: KeyTemplate | None = None
+    """What the runs share the limits of their queue's keys by, where their parameters are known only then."""
 
 
 class NewStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,14 +56,15 @@ def pick(connection: Connection, request: ClaimRequest, paused: Paused) -> Picke
                 turns.update({lane: turn.last} if turn.last is not None else {})
             else:
                 taken = _take(connection, in_line(lane, request.now), share, room, paused.jobs)
-            calls = len(taken)
+            calls = taken
             if taken and request.batches:
                 taken, together = fill(connection, request, lane, taken)
-                calls = len(taken) - sum(len(run_ids) - 1 for run_ids in together.values())
+                members = {run_id for run_ids in together.values() for run_id in run_ids[1:]}
+                calls = [row for row in taken if row.id not in members]
                 batches |= together
             room.count(queue, calls)
             picked += taken
-            left -= calls
+            left -= len(calls)
     return Picked(picked, room.write(), turns, batches)
 
 
@@ -108,7 +109,7 @@ def _pick_only(connection: Connection, request: ClaimRequest, run_id: int) -> li
     """One run, whatever stands before it; others shall know of the start where a rate limits theirs."""
     ready = or_(is_queued, and_(is_scheduled, runs.c.attempt == 0))
     picked = fetch(connection, CANDIDATE.where(runs.c.id == run_id, ready))
-    if picked and request.ruled:
+    if picked and request.ruled and picked[0].job not in request.workerless:
         name, key = connection.execute(select(runs.c.queue, runs.c.group_key).where(runs.c.id == run_id)).one()
         queue = request.ruled.get(name)
         if queue is not None and queue.rate_limit is not None:

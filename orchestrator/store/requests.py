@@ -13,6 +13,7 @@ from sqlalchemy.sql.dml import Update
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.plan import DEFAULT_AGING
 from orchestrator.core.runs import RunState
+from orchestrator.store.alignment import key_anew
 from orchestrator.store.bulk import MICROSECOND
 from orchestrator.store.chunks import chunked
 from orchestrator.store.endings import CANCEL_REASON
@@ -121,6 +122,7 @@ def retry_many(connection: Connection, run_ids: Sequence[int], now: datetime) ->
     for flow_id in list(connection.execute(finished).scalars()) if known else []:
         retry_flow(connection, flow_id, now)
         queued[flow_id] = RunState(state_of(connection, flow_id))
+    key_anew(connection, queued)
     return queued
 
 

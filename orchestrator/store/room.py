@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, func, select
 
 from orchestrator.core.keys import NO_KEY
 from orchestrator.core.plan import Queue
-from orchestrator.store.candidates import ClaimRequest
+from orchestrator.store.candidates import Candidate, ClaimRequest
 from orchestrator.store.starts import Budget
 from orchestrator.store.states import is_active, is_running, is_waiting
 from orchestrator.store.tables import flows, runs
@@ -24,6 +24,7 @@ class Room:
     def __init__(self, connection: Connection, request: ClaimRequest) -> None:
         self._job_limits = request.job_limits
         self._queue_limits = request.queue_limits
+        self._workerless = request.workerless
         self._by_job: Counter[str] = Counter()
         self._by_queue: Counter[str] = Counter()
         if request.job_limits or request.queue_limits:
@@ -36,7 +37,7 @@ class Room:
             if queue.rate_limit is not None
         }
         self.keys = {
-            queue.name: KeyRoom(connection, queue, request.now)
+            queue.name: KeyRoom(connection, queue, request)
             for queue in request.ruled.values()
             if queue.per_key is not None
         }
@@ -74,11 +75,11 @@ class Room:
         self._by_job[job] = running + 1
         return True
 
-    def count(self, queue: str, started: int) -> None:
-        """So many of this queue start."""
-        self._by_queue[queue] += started
+    def count(self, queue: str, started: Sequence[Candidate]) -> None:
+        """These of this queue start."""
+        self._by_queue[queue] += len(started)
         if queue in self._budgets:
-            self._budgets[queue].spend(started)
+            self._budgets[queue].spend(sum(row.job not in self._workerless for row in started))
 
     def write(self) -> datetime | None:
         """Log what starts; gives when more may start of what a rate holds back."""
@@ -91,13 +92,14 @@ class Room:
 class KeyRoom:
     """What the keys of one queue have left."""
 
-    def __init__(self, connection: Connection, queue: Queue, now: datetime) -> None:
+    def __init__(self, connection: Connection, queue: Queue, request: ClaimRequest) -> None:
         per_key = queue.per_key
         assert per_key is not None  # noqa: S101 - for the type checker
         self._concurrency = per_key.concurrency
         self._running = Counter[str]() if per_key.concurrency is None else _running_by_key(connection, queue.name)
         rate = per_key.rate_limit
-        self.budget = None if rate is None else Budget(connection, queue.name, rate, now)
+        self.budget = None if rate is None else Budget(connection, queue.name, rate, request.now)
+        self._workerless = request.workerless
 
     def look_at(self, keys: Iterable[str]) -> None:
         """Learn all at once what `left` will be asked."""
@@ -111,12 +113,12 @@ class KeyRoom:
         room = NO_LIMIT if self._concurrency is None else max(0, self._concurrency - self._running[key])
         return room if self.budget is None or not room else min(room, self.budget.left(key))
 
-    def count(self, key: str) -> None:
-        """One of this key starts."""
+    def count(self, key: str, job: str) -> None:
+        """One of this key starts, a run of this job."""
         if key == NO_KEY:
             return
         self._running[key] += 1
-        if self.budget is not None:
+        if self.budget is not None and job not in self._workerless:
             self.budget.spend(key=key)
 
 

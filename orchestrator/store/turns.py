@@ -71,7 +71,7 @@ class Round:
             refused.add(row.job)
             return
         self._picked.append(row)
-        self._keys.count(key)
+        self._keys.count(key, row.job)
         self.last = key
 
     def _rest(self) -> Select[tuple[object, ...]]:

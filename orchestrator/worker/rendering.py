@@ -9,8 +9,7 @@ from typing import Any
 
 from orchestrator.core.flows import ItemsError, items_of
 from orchestrator.core.hooks import EVENT, EVENT_NAMES
-from orchestrator.core.json_values import holds_template
-from orchestrator.core.plan import TEMPLATE_KEY
+from orchestrator.core.json_values import TEMPLATE_KEY, holds_template
 from orchestrator.core.runs import Cause
 from orchestrator.worker.masking import Mask
 from orchestrator.worker.messages import Assignment, Setup
@@ -46,7 +45,8 @@ class Renderer:
         return bool(self._render(sight.when, **self._names(assignment)))
 
     def prepared(self, assignment: Assignment) -> dict[str, Any]:
-        """What the runs of a step will be: its items, and for another job the parameters of each.
+        """What the runs of a step will be: its items, and for another job which of them are wanted, and the parameters
+        of each (null for what isn't).
 
         Raises `ItemsError`.
         """
@@ -55,14 +55,23 @@ class Renderer:
         items: list[Any] | None = None
         if sight.foreach is not None:
             items = items_of(self._render(sight.foreach, **self._names(assignment)), is_matrix=sight.is_matrix)
-        if not sight.is_sub_job or not holds_template(assignment.params):
-            return {"items": items}
+        found: dict[str, Any] = {"items": items}
         each = items if items is not None else [None]
-        params = [self._render(assignment.params, **self._names(assignment, item)) for item in each]
+        wanted = [True] * len(each)
+        if sight.when_of_item is not None:
+            wanted = [bool(self._render(sight.when_of_item, **self._names(assignment, item))) for item in each]
+            found["wanted"] = wanted
+        if not sight.is_sub_job or not holds_template(assignment.params):
+            return found
+        # What is for others alone may not be there for an item that is not wanted.
+        params = [
+            self._render(assignment.params, **self._names(assignment, item)) if is_wanted else None
+            for item, is_wanted in zip(each, wanted, strict=True)
+        ]
         if holds_template(params):
             # What a step returned would be rendered by the other job, with its secrets.
             raise ItemsError(f"the key {TEMPLATE_KEY!r} is reserved: only jobs.yaml may hold templates")
-        return {"items": items, "params": params}
+        return {**found, "params": params}
 
     def _names(self, assignment: Assignment, item: Any = None) -> dict[str, Any]:
         """What an attempt adds to the names that templates start from."""

@@ -17,10 +17,12 @@ from orchestrator import AsyncClient, Client
 from orchestrator.client.events import RunEvent
 from orchestrator.client.stream import EventStream
 from orchestrator.core.errors import RequestError
+from orchestrator.core.flows import Step, StepKind
 from orchestrator.core.runs import RunState
 from orchestrator.store import output, pruning
 from orchestrator.store.activity import Scope
 from orchestrator.store.database import sqlite_url
+from orchestrator.store.flow_rows import NewFlow, NewStep, Templates
 from orchestrator.store.store import Store
 from tests.project import Project
 from tests.store.conftest import NOON, Ledger
@@ -49,7 +51,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
 
 @pytest.fixture
 def ledger(shared: Ledger) -> Ledger:
-    for table in ("runs", "attempts"):
+    for table in ("runs", "attempts", "flows", "flow_steps"):
         shared.store.write(lambda connection, name=table: connection.exec_driver_sql(f"DELETE FROM {name}"))
     shared.store.write(lambda connection: connection.exec_driver_sql("UPDATE counters SET value = 0"))
     shared.now = NOON
@@ -75,6 +77,41 @@ def test_a_life_in_one_look(ledger: Ledger) -> None:
     assert [event.attempt for event in events] == [None, 1, 1, 2, 2, None]
     assert [event.at for event in events] == sorted(event.at for event in events)
     assert (events[4].done, events[4].total) == (3, 7)
+
+
+def test_a_step_that_looks_again_and_again_has_started_once(ledger: Ledger) -> None:
+    owner = ledger.engine()
+    flow = ledger.queued("flow")
+    whole = ledger.take(owner)
+    step = NewStep(
+        step=Step(name="w", job="flow/w", kind=StepKind.WAIT_FOR),
+        templates=Templates(run=ledger.new("flow/w")),
+    )
+    ledger.end(whole, owner, RunState.WAITING, record=None, flow=NewFlow(steps=(step,)))
+    following = EventStream(lambda: ledger.store, Scope(), flow, follow=True)
+
+    def news() -> list[tuple[str, int | None]]:
+        found = []
+        while (event := following._next()) is not None:
+            found.append((event.what.value, event.attempt))
+        return found
+
+    assert news() == [("created", None)]
+    for expected in ([("started", 1)], [], []):
+        look = ledger.take(owner)
+        assert news() == expected
+        again = {"record": None, "charged": False, "due_at": ledger.now}
+        ledger.end(look, owner, RunState.SCHEDULED, **again)
+        assert news() == []
+    ledger.end(ledger.take(owner), owner, RunState.SCHEDULED, due_at=ledger.now, reason="a look failed")
+    assert news() == [("retrying", 1)]
+    ledger.later(seconds=1)
+    last = ledger.take(owner)
+    assert news() == [("started", 2)]
+    ledger.end(last, owner)
+    assert news() == [("succeeded", None)] * 2  # and the workflow has
+    whole_life = [event.what.value for event in stream(ledger, flow)]
+    assert whole_life == ["created", "started", "retrying", "started", "succeeded"]
 
 
 def test_a_fire_that_was_skipped_is_one_event(ledger: Ledger) -> None:
@@ -173,7 +210,7 @@ STEP = st.tuples(
 def test_looks_at_any_moments_tell_together_what_one_look_at_the_end_tells(shared: Ledger, life: Any) -> None:
     """`take` reads one event only, `resume` goes on with another stream from the position."""
     ledger = shared
-    for table in ("runs", "attempts"):
+    for table in ("runs", "attempts", "flows", "flow_steps"):
         ledger.store.write(lambda connection, name=table: connection.exec_driver_sql(f"DELETE FROM {name}"))
     ledger.now = NOON
     owner = ledger.engine()

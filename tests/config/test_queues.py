@@ -208,3 +208,21 @@ def test_a_batch_would_mix_keys(load_text, only):
 )
 def test_a_job_that_fits_its_queue_is_not_complained_of(load_text, text):
     assert load_text(JOB % text).diagnostics == ()
+
+
+def test_a_step_whose_key_is_known_only_when_it_starts_is_told_how_it_gets_one(load_text, only):
+    text = """
+        version: 1
+        queues: {mail: {per_key: {by: "{{ params.tenant }}"}}}
+        defaults: {queue: mail}
+        jobs:
+          send: {call: m.f, params: {tenant: null}}
+          flow:
+            steps:
+              call: {call: m.f, foreach: [a], params: {tenant: "{{ item }}"}}
+              job: {job: send, foreach: [a], params: {tenant: "{{ item }}"}}
+    """
+    found = only(load_text(text.replace("\n        ", "\n")))
+    assert (found.severity, found.code) == ("warning", "late-key")
+    assert found.message.endswith("is known only when they start: the limits of a key don't hold for them")
+    assert found.hint == "make the call a job of its own with `queue: mail`, and run it by a step with `job`"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orchestrator.core.keys import LONGEST, KeyPath
+from orchestrator.core.json_values import TEMPLATE_KEY
+from orchestrator.core.keys import LONGEST, NO_KEY, KeyPath
 from orchestrator.core.policies import OnConflict, Unique
 from orchestrator.core.runs import Cause
 from orchestrator.engine.newruns import Asked, new_run
@@ -50,3 +51,9 @@ def test_a_key_of_ones_own_is_good_for_a_day_where_the_job_has_no_policy(make_jo
         OnConflict.IGNORE,
     )
     assert new_run(make_job(), Cause.MANUAL, NOW).unique_key is None
+
+
+def test_a_parameter_that_is_rendered_later_makes_no_key(make_job: Any) -> None:
+    job = make_job(group_by=(KeyPath(("tenant",)),), params={"tenant": {TEMPLATE_KEY: "{{ item }}"}})
+    assert new_run(job, Cause.STEP, NOW).group_key == NO_KEY
+    assert new_run(job, Cause.MANUAL, NOW, params={"tenant": "acme"}).group_key == "acme"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.batches import BatchItem
-from orchestrator.core.plan import TEMPLATE_KEY
+from orchestrator.core.json_values import TEMPLATE_KEY
 from orchestrator.core.policies import Isolation
 from orchestrator.core.runs import Outcome
 

@@ -11,8 +11,8 @@ import pytest
 from orchestrator.core.errors import ConflictError
 from orchestrator.core.flows import OnFailure, Step, StepKind
 from orchestrator.core.hooks import Hook, HookKind
-from orchestrator.core.plan import Job, Retention
-from orchestrator.core.policies import Overlap, Retry
+from orchestrator.core.plan import Job, Queue, Retention
+from orchestrator.core.policies import Overlap, RateLimit, Retry
 from orchestrator.core.runs import Cause, Outcome, RunState
 from orchestrator.engine import verdict
 from orchestrator.engine.newruns import new_run
@@ -138,6 +138,50 @@ async def test_a_change_of_the_plan_does_not_disturb_a_workflow_under_way(bench:
         bench.executor.end(next(iter(bench.executor.held)), Outcome.SUCCEEDED)
         await bench.until(lambda: bench.states("flow") == ["succeeded"])
     assert [one.name for one in bench.view.read(flow_views.list_steps, flow)] == ["a", "b"]
+
+
+async def test_steps_that_are_gone_from_the_plan_are_known_to_the_engine_until_it_ends(bench: Bench) -> None:
+    jobs = flow_of("flow", step("a"), step("b", "a"), step("c", "b"))
+    bench.executor.behave = nothing_ends
+
+    def is_running(job: str) -> bool:
+        return job in [order.job for order in bench.executor.held.values()]
+
+    def end_one() -> None:
+        bench.executor.end(next(iter(bench.executor.held)), Outcome.SUCCEEDED)
+
+    async with bench.running(*jobs) as engine:
+        flow = ask(bench, jobs[0])
+        await bench.until(lambda: is_running("flow/a"))
+        changed = {job.name: job for job in flow_of("flow", step("a"))}
+        await engine.apply(msgspec.structs.replace(engine._plan, jobs=changed))
+        await engine.apply(msgspec.structs.replace(engine._plan, jobs={}))
+        end_one()
+        await bench.until(lambda: is_running("flow/b"))
+        end_one()
+        await bench.until(lambda: is_running("flow/c"))
+    async with bench.running(*changed.values()):
+        await bench.until(lambda: bench.states("flow") == ["failed"])
+    (failed,) = [one for one in bench.view.read(flow_views.list_steps, flow) if one.name == "c"]
+    assert failed.reason == "step `c` of `flow` is no longer declared in /nowhere/jobs.yaml"
+    assert bench.states("flow/b") == ["succeeded"]
+
+
+async def test_what_no_worker_executes_uses_up_no_rate(bench: Bench) -> None:
+    nap = timedelta(milliseconds=100)
+    sleeps = [step(f"s{n}", kind=StepKind.SLEEP, pause=nap) for n in range(3)]
+    jobs = flow_of("flow", *sleeps, step("call", "s0", "s1", "s2"), queue="slow")
+    jobs = [msgspec.structs.replace(job, queue="slow") for job in jobs]
+    slow = Queue(name="slow", rate_limit=RateLimit(count=1, period=timedelta(hours=1)))
+    async with bench.running(*jobs, queues=(slow,)):
+        ask(bench, jobs[0])
+        await bench.until(lambda: bench.states("flow/s2") == ["scheduled"])
+        await bench.pass_time(nap, nap)
+        await bench.until(lambda: bench.states("flow") == ["succeeded"])
+        # The one that a worker executed did.
+        ask(bench, jobs[0])
+        await bench.at_rest()
+        assert bench.states("flow") == ["succeeded", "queued"]
 
 
 async def test_a_workflow_is_forgotten_with_all_that_is_its_own(bench: Bench) -> None:

@@ -326,3 +326,44 @@ def test_a_deadline_ends_the_whole_workflow(work: Project) -> None:
     (flow,) = work.runs(job="flow")
     assert flow["reason"] == "its deadline passed before it could finish"
     assert states_of(work, flow["id"]) == {"hold": "cancelled", "next": "cancelled", "tidy": "succeeded"}
+
+
+def test_items_of_another_job_have_a_condition_and_the_keys_of_their_parameters(work: Project) -> None:
+    work.write(
+        "jobs.yaml",
+        """
+        version: 1
+        queues:
+          mail: {per_key: {by: "{{ params.name }}", concurrency: 1}}
+        jobs:
+          plain: {call: work.mark, queue: mail, params: {name: none, value: null}}
+          flow:
+            steps:
+              list: {call: work.collect, params: {day: 1}}
+              fixed: {job: plain, foreach: [1, 2, 3], when: item > 1, params: {value: "{{ item }}"}}
+              narrow:
+                job: plain
+                needs: list
+                foreach: "{{ steps.list.result.list }}"
+                when: item != steps.list.result.day
+                max_parallel: 1
+                params: {name: "{{ ['a', 'b'][6 // (item - 1) % 2] }}", value: "{{ item * 10 }}"}
+              none: {job: plain, foreach: [1], when: item > 1, params: {name: never}}
+              after-none: {call: work.mark, needs: none, params: {name: never}}
+              sum:
+                call: work.mark
+                needs: [fixed, narrow]
+                params: {name: sum, value: ["{{ steps.fixed.result }}", "{{ steps.narrow.result }}"]}
+        """,
+    )
+    ran = work.cli("run", "--once", "flow")
+    assert ran.code == 0, ran
+    (flow,) = work.runs(job="flow")
+    assert flow["result"]["sum"] == [[None, 2, 3], [None, 20, 30]]
+    steps = steps_of(work, flow["id"])
+    assert [run["state"] for run in steps["narrow"]["runs"][1:]] == ["skipped", "succeeded", "succeeded"]
+    assert (steps["none"]["state"], steps["none"]["reason"]) == ("skipped", "its condition was false")
+    assert steps["after-none"]["reason"] == "step `none` was skipped"
+    assert "never" not in marks(work)
+    listed = work.cli("runs", "--job", "plain", "--steps", "--key", "b", "--json").ok().json
+    assert [run["params"] for run in listed] == [{"name": "b", "value": 30}]

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.policies import Isolation
+from orchestrator.core.keys import KeyPath
+from orchestrator.core.plan import Job, Plan, Queue
+from orchestrator.core.policies import Isolation, PerKey
 from orchestrator.core.runs import RunState
-from orchestrator.store import alignment
+from orchestrator.store import alignment, plans, requests
 
 
 def align(ledger: Any, **jobs: Isolation) -> int:
@@ -38,3 +40,19 @@ def test_what_runs_or_is_finished_stays_as_it_is(ledger: Any) -> None:
     ledger.running(owner)
     ledger.in_state(RunState.SUCCEEDED, owner)
     assert align(ledger, tidy=Isolation.ASYNC) == 0
+
+
+def test_a_finished_run_that_starts_over_gets_the_key_its_queue_has_got_meanwhile(ledger: Any) -> None:
+    owner = ledger.engine()
+    run_ids = [ledger.queued(params={"tenant": tenant}) for tenant in ("acme", "acme", "globex")]
+    bare = ledger.queued("other", queue="bare")
+    ledger.store.write(requests.cancel_many, [*run_ids, bare], ledger.now)
+    by = (KeyPath(("tenant",)),)
+    queue = Queue(name="default", per_key=PerKey(by=by, concurrency=1))
+    jobs = {"tidy": Job(name="tidy", call="m.f", group_by=by), "other": Job(name="other", call="m.f", queue="bare")}
+    plan = Plan(path="jobs.yaml", root="", timezone="UTC", jobs=jobs, queues={"default": queue})
+    ledger.store.write(plans.keep_plan, plan, ledger.now)
+    ledger.store.write(requests.retry_many, [*run_ids, bare], ledger.now)
+    assert [ledger.run(run_id).group_key for run_id in (*run_ids, bare)] == ["acme", "acme", "globex", None]
+    claimed = ledger.claim(owner, ruled={"default": queue}).runs
+    assert sorted(run.id for run in claimed) == [run_ids[0], run_ids[2]]
