@@ -19,7 +19,7 @@ from orchestrator.client.stream import EventStream
 from orchestrator.core.errors import RequestError
 from orchestrator.core.flows import Step, StepKind
 from orchestrator.core.runs import RunState
-from orchestrator.store import output, pruning
+from orchestrator.store import forgetting, output
 from orchestrator.store.activity import Scope
 from orchestrator.store.database import sqlite_url
 from orchestrator.store.flow_rows import NewFlow, NewStep, Templates
@@ -182,7 +182,7 @@ def test_history_that_was_deleted_in_between_is_passed_over(ledger: Ledger) -> N
     following = stream(ledger)
     gone, kept = ledger.queued(), ledger.queued()
     _all(following)
-    ledger.store.write(pruning.delete_runs, [gone])
+    ledger.store.write(forgetting.delete_runs, [gone])
     following._ended = False
     ledger.cancel(kept)
     assert told(_all(following)) == {kept: ["cancelled"]}

@@ -140,7 +140,7 @@ def test_a_retried_run_finds_what_followed_it_by_itself(full: Any) -> None:
     run = full.running(full.owner, "job-9")
     full.end(run, full.owner, RunState.FAILED)
     used = indexes_of_runs(full, lambda: full.store.write(requests.retry, run.id, full.now))
-    assert used == {"INTEGER PRIMARY KEY", "runs_parent"}
+    assert used == {"INTEGER PRIMARY KEY", "runs_parent", "runs_flow"}
 
 
 def test_output_finds_its_run_by_id(full: Any) -> None:
