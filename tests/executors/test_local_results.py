@@ -13,7 +13,8 @@ import pytest
 
 from orchestrator.core.batches import BatchItem
 from orchestrator.core.flows import StepSight
-from orchestrator.core.plan import TEMPLATE_KEY, Secret
+from orchestrator.core.json_values import TEMPLATE_KEY
+from orchestrator.core.plan import Secret
 from orchestrator.core.policies import Isolation
 from orchestrator.core.result_files import INLINE, read, write
 from orchestrator.core.runs import Outcome
