@@ -19,9 +19,9 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace FILE if it i
 def backup(file: FileArgument, *, force: ForceOption = False, config: ConfigOption = None, db: DbOption = None) -> None:
     """Copy the state database to a file.
 
-    The files of large results go to the folder FILE.results. Engines may go on working. The copy is consistent and
-    checked, and readable by you alone; it becomes the state again when both are put in their place while no engine runs,
-    or FILE is named with --db.
+    The files of large results go to the folder FILE.results. Engines may go on working. The copy is consistent, checked
+    and readable by you alone. It becomes the state again when both are put in their place while no engine runs; or name
+    FILE with --db.
     """
     from orchestrator.store.backup import back_up
 
