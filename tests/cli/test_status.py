@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ def _stopped_since(engine: Running, store: Store, instance: int, past: datetime)
         store.write(instances.heartbeat, instance, past, past)
     except StoreError:
         engine.signal(signal.SIGCONT)
+        time.sleep(1)  # for what it has to write now
         return False
     return True
 
@@ -92,7 +94,7 @@ def test_an_engine_that_hangs_is_unhealthy_once_its_lease_has_run_out(known: Pro
         found = store.read(instances.living)[0]
         past = datetime.now(UTC) - timedelta(seconds=1)
         # As if it had hung for that long. Stopped in the middle of a write it holds the lock: then once more.
-        engine.wait_for(lambda: _stopped_since(engine, store, found.id, past))
+        engine.wait_for(lambda: _stopped_since(engine, store, found.id, past), deadline=120)
         store.close()
         assert known.cli("status", "--quick").code == 1
         engine.signal(signal.SIGCONT)
