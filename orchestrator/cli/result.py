@@ -15,7 +15,7 @@ from orchestrator.core.runs import Run, RunState
 
 
 def result(run: RunArgument, *, config: ConfigOption = None, db: DbOption = None) -> None:
-    """Print what a run gave, as JSON on one line, however large it is.
+    """Print what a run gave, as JSON on one line.
 
     Exit status 1 for a run that hasn't succeeded, and for a large result whose file is missing or damaged.
     """

@@ -21,7 +21,7 @@ ENDURING = (
     Mutation(
         6,
         "a run is forgotten without its logs",
-        "orchestrator/store/pruning.py",
+        "orchestrator/store/forgetting.py",
         "        *(logs.c.run_id, attempts.c.run_id,",
         "        *(attempts.c.run_id,",
         ("tests/store/test_pruning.py::test_a_run_is_forgotten_with_all_that_is_its_own",),
@@ -118,8 +118,8 @@ ENDURING = (
         8,
         "workers take up a plan before the scheduler can",
         "orchestrator/engine/engine.py",
-        "        await self._scheduler.apply(plan, self._take_up)\n",
-        "        self._take_up(plan)\n        await self._scheduler.apply(plan, lambda _: None)\n",
+        "        await self._scheduler.apply(whole, self._take_up)\n",
+        "        self._take_up(whole)\n        await self._scheduler.apply(whole, lambda _: None)\n",
         (f"{_RELOAD}::test_no_part_takes_up_a_plan_before_all_can",),
     ),
     Mutation(

@@ -191,9 +191,11 @@ def test_the_reference_of_commands_is_what_the_commands_say() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_that_fits_a_line_in_the_overview(command: str) -> None:
-    shown = CliRunner().invoke(app, [command, "--help"])
-    assert shown.exit_code == 0
+def test_every_command_has_help(command: str) -> None:
+    assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
+
+
+def test_what_a_command_does_fits_a_line_of_the_overview() -> None:
     overview = CliRunner().invoke(app, ["--help"]).stdout
     assert "..." not in overview.replace("[ARGS]...", "")
 
