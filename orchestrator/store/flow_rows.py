@@ -157,11 +157,6 @@ def load_reaction(connection: Connection, flow_id: int, state: RunState) -> Reac
     return msgspec.convert(kept[state.value], Reaction) if state.value in kept else None
 
 
-def is_flow(connection: Connection, run_id: int) -> bool:
-    """Whether a run is a workflow that has begun."""
-    return connection.execute(select(flows.c.id).where(flows.c.id == run_id)).first() is not None
-
-
 _TEMPLATES = select(flow_steps.c.flow_id, flow_steps.c.name, flow_steps.c.templates, flow_steps.c["items"])
 _CHANGING = ("state", "reason", "total", "ended", "succeeded", "failed", "started_at", "finished_at")
 _HEAD = ("id", "job", "state", "flow_id", "step", "item_index", "stopped", "reason", "is_doomed")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, and_, delete, select, update
 from sqlalchemy.sql.dml import Update
 
 from orchestrator.core.errors import ConflictError, NotFoundError
@@ -22,7 +22,7 @@ from orchestrator.store.flow_places import refuse_retry
 from orchestrator.store.flow_progress import StepEnd, advance, ends_of
 from orchestrator.store.flow_retries import retry_flow
 from orchestrator.store.following import Followers, follow, nothing_follows
-from orchestrator.store.requeues import anew, let_follow
+from orchestrator.store.requeues import requeue
 from orchestrator.store.states import CANCELLED, QUEUED, is_active, is_running, is_scheduled, is_waiting
 from orchestrator.store.tables import flows, pauses, runs, vigils
 from orchestrator.store.timing import due_now
@@ -113,10 +113,10 @@ def retry_many(connection: Connection, run_ids: Sequence[int], now: datetime) ->
         connection.execute(select(flows.c.id).where(flows.c.id.in_(chunk))).scalars() for chunk in chunked(run_ids)
     ]
     known = {run_id for ids in begun for run_id in ids}
-    again = update(runs).where(~is_active, runs.c.flow_id.is_(None)).values(**anew(now))
-    queued = _apply(connection, again, [run_id for run_id in run_ids if run_id not in known])
-    for chunk in chunked(list(queued)):
-        let_follow(connection, chunk)
+    queued: States = {}
+    for chunk in chunked([run_id for run_id in run_ids if run_id not in known]):
+        alone = and_(runs.c.id.in_(chunk), runs.c.flow_id.is_(None))
+        queued |= dict.fromkeys(requeue(connection, alone, now), RunState.QUEUED)
     whole = select(runs.c.id).join(flows, flows.c.id == runs.c.id).where(flows.c.is_doomed.is_(False))
     finished = whole.where(runs.c.id.in_(known), ~is_active, runs.c.flow_id.is_(None))
     for flow_id in list(connection.execute(finished).scalars()) if known else []:

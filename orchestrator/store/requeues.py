@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select, update
+from sqlalchemy import ColumnElement, Connection, update
 
 from orchestrator.core.runs import RunState
+from orchestrator.store.chunks import chunked
 from orchestrator.store.states import is_active
 from orchestrator.store.tables import follows, runs
 from orchestrator.store.timing import counted_from
 
 
-def anew(now: datetime, state: RunState = RunState.QUEUED) -> dict[str, Any]:
+def _anew(now: datetime, state: RunState = RunState.QUEUED) -> dict[str, Any]:
     """What is written into a run that starts over, with as much time as before; its history keeps earlier attempts."""
     return {
         **counted_from(now),
@@ -31,12 +31,11 @@ def anew(now: datetime, state: RunState = RunState.QUEUED) -> dict[str, Any]:
 
 def requeue(
     connection: Connection, which: ColumnElement[bool], now: datetime, state: RunState = RunState.QUEUED
-) -> None:
-    """Let finished runs start over."""
-    let_follow(connection, select(runs.c.id).where(which, ~is_active))
-    connection.execute(update(runs).where(which, ~is_active).values(anew(now, state)))
-
-
-def let_follow(connection: Connection, starting_over: Select[int] | Sequence[int]) -> None:
-    """What these runs come to next is followed as their first end was."""
-    connection.execute(update(runs).where(follows, runs.c.parent_id.in_(starting_over)).values(is_superseded=True))
+) -> list[int]:
+    """Let the finished ones of these runs start over; gives them. What they come to next is followed as their first end
+    was."""
+    again = update(runs).where(which, ~is_active).values(_anew(now, state)).returning(runs.c.id)
+    starting_over = list(connection.execute(again).scalars())
+    for chunk in chunked(starting_over):
+        connection.execute(update(runs).where(follows, runs.c.parent_id.in_(chunk)).values(is_superseded=True))
+    return starting_over
